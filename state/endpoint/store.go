@@ -1,0 +1,122 @@
+// Package endpoint keeps the records of a node's endpoints: one JSON file each,
+// written by whoever wires the endpoint, read by the agent.
+package endpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/plumbnet/plumb/state"
+)
+
+// Store is a directory of records. The zero value is not usable: give Dir, which
+// is endpoints/ in the state directory.
+type Store struct{ Dir string }
+
+const suffix = ".json"
+
+// path escapes the ID, which holds a slash, into one file name.
+func (s Store) path(id string) string {
+	return filepath.Join(s.Dir, url.PathEscape(id)+suffix)
+}
+
+// Put writes a record, in place of one with the same ID. A reader sees the old
+// record or the new one, never a part.
+func (s Store) Put(e state.Endpoint) error {
+	if e.ID == "" {
+		return errors.New("endpoint record without an ID")
+	}
+	b, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return fmt.Errorf("endpoint %s: %w", e.ID, err)
+	}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return fmt.Errorf("endpoint %s: %w", e.ID, err)
+	}
+	if err := WriteFile(s.path(e.ID), append(b, '\n')); err != nil {
+		return fmt.Errorf("endpoint %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Delete removes a record; that there is none is no error.
+func (s Store) Delete(id string) error {
+	if err := os.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("endpoint %s: %w", id, err)
+	}
+	return nil
+}
+
+// List reads every record, in the order of file names. A record that cannot be
+// read gives an error and does not stop the others; a directory that is not
+// there holds none.
+func (s Store) List() ([]state.Endpoint, []error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, []error{fmt.Errorf("endpoint records: %w", err)}
+	}
+	var list []state.Endpoint
+	var errs []error
+	for _, entry := range entries {
+		name := entry.Name()
+		if !strings.HasSuffix(name, suffix) || strings.HasPrefix(name, ".") {
+			continue
+		}
+		e, err := read(filepath.Join(s.Dir, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted meanwhile
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			list = append(list, e)
+		}
+	}
+	return list, errs
+}
+
+func read(path string) (state.Endpoint, error) {
+	var e state.Endpoint
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return e, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil {
+		return e, fmt.Errorf("endpoint record %s: %w", path, err)
+	}
+	if e.ID == "" || e.Interface == "" {
+		return e, fmt.Errorf("endpoint record %s: it has no ID or no interface", path)
+	}
+	return e, nil
+}
+
+// WriteFile writes a file atomically: a temporary one beside it is renamed. The
+// temporary name begins with a dot, so that no reader of the directory takes it
+// for a record. It is not synced: what a power cut loses, it loses together with
+// the endpoints themselves.
+func WriteFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
