@@ -6,20 +6,22 @@ package desired
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"time"
 )
 
 // APIVersion is the one version of the schema.
 const APIVersion = "plumb/v1"
 
-// Pos is a place in a state file. Line and Column count from 1.
+// Pos is a place in a state file. File is its name as the user gave it; Line
+// and Column count from 1.
 type Pos struct {
 	File         string
 	Line, Column int
 }
 
-// String is FILE:LINE, as origins are printed.
-func (p Pos) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+// String is FILE:LINE without the file's directory, as origins are printed.
+func (p Pos) String() string { return fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line) }
 
 // File is the whole desired state, every default filled in.
 type File struct {
@@ -182,6 +184,7 @@ type FilterRule struct {
 
 // Match is what a rule matches; a zero field matches everything.
 type Match struct {
+	Pos         Pos
 	Prefix      netip.Prefix
 	MinLength   int // of the prefix; both 0: exactly Prefix
 	MaxLength   int
