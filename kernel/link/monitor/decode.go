@@ -1,0 +1,113 @@
+package monitor
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Link is what an RTM_NEWLINK or RTM_DELLINK message says of a device.
+type Link struct {
+	Index int
+	Name  string
+	Kind  string // IFLA_INFO_KIND: veth, bridge …; empty for a physical device and lo
+	MAC   []byte // IFLA_ADDRESS; of a tunnel, its local address
+	MTU   int
+	Group uint32
+	Up    bool // IFF_UP: administratively
+}
+
+// DecodeLink reads the data of a link message. Not ok are messages that say
+// nothing of the device as such: a bridge announces that a port joined and left
+// it by RTM_NEWLINK and RTM_DELLINK in the family AF_BRIDGE (net/bridge/br_netlink.c).
+func DecodeLink(data []byte) (l Link, ok bool, err error) {
+	if len(data) < unix.SizeofIfInfomsg {
+		return l, false, fmt.Errorf("link message of %d bytes: %w", len(data), unix.EBADMSG)
+	}
+	head := nl.DeserializeIfInfomsg(data)
+	if head.Family != unix.AF_UNSPEC {
+		return l, false, nil
+	}
+	l.Index, l.Up = int(head.Index), head.Flags&unix.IFF_UP != 0
+	attrs, err := nl.ParseRouteAttr(data[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return l, false, fmt.Errorf("link message: %w", err)
+	}
+	for _, a := range attrs {
+		switch a.Attr.Type {
+		case unix.IFLA_IFNAME:
+			l.Name = unix.ByteSliceToString(a.Value)
+		case unix.IFLA_ADDRESS:
+			l.MAC = a.Value
+		case unix.IFLA_MTU:
+			l.MTU = int(nl.NativeEndian().Uint32(a.Value))
+		case unix.IFLA_GROUP:
+			l.Group = nl.NativeEndian().Uint32(a.Value)
+		case unix.IFLA_LINKINFO:
+			l.Kind = decodeKind(a.Value)
+		}
+	}
+	return l, l.Name != "", nil
+}
+
+func decodeKind(info []byte) string {
+	attrs, err := nl.ParseRouteAttr(info)
+	if err != nil {
+		return ""
+	}
+	for _, a := range attrs {
+		if a.Attr.Type == nl.IFLA_INFO_KIND {
+			return unix.ByteSliceToString(a.Value)
+		}
+	}
+	return ""
+}
+
+// Links dumps the devices of the namespace that c is in. A dump that a change
+// cut through is taken again.
+func (c *Conn) Links() ([]Link, error) {
+	req := c.Request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+	req.RetryInterrupted = true
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(skipStats())
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return nil, fmt.Errorf("reading links: %w", err)
+	}
+	links := make([]Link, 0, len(msgs))
+	for _, m := range msgs {
+		l, ok, err := DecodeLink(m)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			links = append(links, l)
+		}
+	}
+	return links, nil
+}
+
+// Link looks one device up. An error that wraps unix.ENODEV says that there is
+// none of that name.
+func (c *Conn) Link(name string) (Link, error) {
+	req := c.Request(unix.RTM_GETLINK, 0)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(skipStats())
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return Link{}, err
+	}
+	if len(msgs) != 1 {
+		return Link{}, fmt.Errorf("%d answers: %w", len(msgs), unix.EBADMSG)
+	}
+	l, _, err := DecodeLink(msgs[0])
+	return l, err
+}
+
+// skipStats asks for no statistics, most of a link's message otherwise
+// (RTEXT_FILTER_SKIP_STATS, include/uapi/linux/rtnetlink.h).
+func skipStats() *nl.RtAttr {
+	return nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(1<<3))
+}
