@@ -1,0 +1,67 @@
+package plumb_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/plumbnet/plumb/state/desired"
+)
+
+var (
+	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+	mdLink    = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+)
+
+// The state file in the README is one that plumb takes.
+func TestReadmeStateFile(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := yamlBlock.FindAllSubmatch(text, -1)
+	if len(blocks) == 0 {
+		t.Fatal("README.md shows no state file")
+	}
+	for _, b := range blocks {
+		file := filepath.Join(t.TempDir(), "README.yaml")
+		if err := os.WriteFile(file, b[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, problems, err := desired.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			t.Error(p)
+		}
+	}
+}
+
+// Links from one document to another file of the repository lead somewhere.
+func TestDocumentLinks(t *testing.T) {
+	docs, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range append(docs, more...) {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mdLink.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+		}
+	}
+}
