@@ -30,3 +30,13 @@ type Ops[O state.Object] interface {
 	// that this value's own Apply makes are not reported.
 	Watch(ctx context.Context, changed func([]state.Event[O]), again func()) error
 }
+
+// Tracker is an Ops whose objects bear no mark of ownership, so that Read cannot
+// find them by itself (sysctls): it reads those that are tracked, and an object
+// that is no longer wanted is forgotten, not deleted.
+type Tracker[O state.Object] interface {
+	Track(ids ...string)
+	Untrack(ids ...string)
+	// Lookup is Read for some of the tracked.
+	Lookup(ctx context.Context, ids []string, yield func(O)) error
+}

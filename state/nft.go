@@ -41,14 +41,15 @@ type Element struct {
 }
 
 // Key is the set and the range.
-func (e Element) Key() Key { return Key{KindElement, e.Set + " " + e.rangeText()} }
+func (e Element) Key() Key { return Key{KindElement, e.Set + " " + e.Range()} }
 
 // Fields prints the element as nft(8) does.
 func (e Element) Fields() []Field {
-	return []Field{{"", NFTTable}, {"", e.Set}, {"{", e.rangeText() + " }"}}
+	return []Field{{"", NFTTable}, {"", e.Set}, {"{", e.Range() + " }"}}
 }
 
-func (e Element) rangeText() string {
+// Range is the addresses as nft(8) prints them: one address, a prefix, or FROM-TO.
+func (e Element) Range() string {
 	if e.From == e.To {
 		return e.From.String()
 	}

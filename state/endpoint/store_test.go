@@ -69,7 +69,7 @@ func TestABadRecordDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
-func TestAFullDiskLeavesNothing(t *testing.T) {
+func TestAFailedWriteLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(dir, "taken")
 	if err := os.MkdirAll(filepath.Join(target, "x"), 0o755); err != nil {

@@ -1,0 +1,349 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/plumbnet/plumb/render"
+	"github.com/plumbnet/plumb/state"
+)
+
+// Source is a part of the desired state that changes as one. Where two sources
+// want an object with the same key, the one with the lower rank has it, among
+// equals the one with the lower ID; the other is shadowed, and takes over when
+// the first goes.
+type Source struct {
+	Rank int
+	ID   string
+}
+
+func (s Source) compare(o Source) int {
+	return cmp.Or(cmp.Compare(s.Rank, o.Rank), cmp.Compare(s.ID, o.ID))
+}
+
+// Engine holds what is wanted and what there is. It is not safe for concurrent
+// use: a Loop, or a single caller, owns it.
+type Engine struct {
+	kinds   []*kindState // in the order of their ranks
+	byKind  map[state.Kind]*kindState
+	entries map[state.Kind]map[string]*entry
+	sources map[Source]*source
+	holds   map[string]func(state.Object) bool
+	keep    func(state.Object) bool
+
+	dirty     map[*entry]struct{}
+	failing   map[*entry]struct{}
+	contested map[*entry]struct{}
+	unknown   map[*entry]struct{} // tracked, and not looked up yet
+	reads     uint64
+	now       func() time.Time
+}
+
+type kindState struct {
+	Kind
+	synced bool  // read at least once since it last failed
+	err    error // of the last read
+}
+
+// entry is all that is known of one key.
+type entry struct {
+	key     state.Key
+	claims  []claim // in the order of their sources; the first is wanted
+	have    state.Object
+	seen    uint64 // the read that last saw it
+	drifted bool   // it was as wanted, and other hands changed it
+	failure *Failure
+}
+
+type claim struct {
+	source *source
+	object state.Object
+	origin string
+}
+
+type source struct {
+	Source
+	generation uint64
+	entries    map[*entry]uint64 // with the generation that last wanted it
+}
+
+// NewEngine makes an engine of kinds, which are given in any order.
+func NewEngine(kinds ...Kind) *Engine {
+	e := &Engine{
+		byKind:    map[state.Kind]*kindState{},
+		entries:   map[state.Kind]map[string]*entry{},
+		sources:   map[Source]*source{},
+		holds:     map[string]func(state.Object) bool{},
+		dirty:     map[*entry]struct{}{},
+		failing:   map[*entry]struct{}{},
+		contested: map[*entry]struct{}{},
+		unknown:   map[*entry]struct{}{},
+		now:       time.Now,
+	}
+	for _, k := range kinds {
+		ks := &kindState{Kind: k}
+		e.kinds = append(e.kinds, ks)
+		for _, name := range k.Kinds() {
+			e.byKind[name] = ks
+			e.entries[name] = map[string]*entry{}
+		}
+	}
+	slices.SortStableFunc(e.kinds, func(a, b *kindState) int {
+		return a.Kinds()[0].Rank() - b.Kinds()[0].Rank()
+	})
+	return e
+}
+
+// Keep names objects that are never deleted, whoever wants them no more.
+func (e *Engine) Keep(match func(state.Object) bool) { e.keep = match }
+
+// Hold keeps what matches from being deleted until Release: the source that may
+// want it has not been read yet.
+func (e *Engine) Hold(name string, match func(state.Object) bool) { e.holds[name] = match }
+
+// Release ends a hold.
+func (e *Engine) Release(name string) {
+	if _, held := e.holds[name]; !held {
+		return
+	}
+	delete(e.holds, name)
+	for _, entries := range e.entries {
+		for _, en := range entries {
+			if en.want() == nil && en.have != nil {
+				e.dirty[en] = struct{}{}
+			}
+		}
+	}
+}
+
+// SetSource puts wanted in place of what the source wanted before. An object of
+// a kind that the engine does not have is a mistake of the caller, and an error.
+func (e *Engine) SetSource(id Source, wanted []render.Wanted) error {
+	src := e.sources[id]
+	if src == nil {
+		if len(wanted) == 0 {
+			return nil
+		}
+		src = &source{Source: id, entries: make(map[*entry]uint64, len(wanted))}
+		e.sources[id] = src
+	}
+	src.generation++
+	var errs []error
+	for _, w := range wanted {
+		key := w.Object.Key()
+		if e.entries[key.Kind] == nil {
+			errs = append(errs, fmt.Errorf("%s: no such kind of object here", key))
+			continue
+		}
+		en := e.entry(key)
+		src.entries[en] = src.generation
+		e.claim(en, claim{src, w.Object, w.Origin})
+	}
+	for en, generation := range src.entries {
+		if generation != src.generation {
+			delete(src.entries, en)
+			e.unclaim(en, src)
+		}
+	}
+	if len(src.entries) == 0 {
+		delete(e.sources, id)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) entry(key state.Key) *entry {
+	en := e.entries[key.Kind][key.ID]
+	if en == nil {
+		en = &entry{key: key}
+		e.entries[key.Kind][key.ID] = en
+	}
+	return en
+}
+
+func (e *Engine) claim(en *entry, c claim) {
+	before := en.want()
+	i, found := slices.BinarySearchFunc(en.claims, c.source.Source, func(c claim, s Source) int {
+		return c.source.compare(s)
+	})
+	if found {
+		en.claims[i] = c
+	} else {
+		en.claims = slices.Insert(en.claims, i, c)
+	}
+	e.claimsChanged(en, before)
+}
+
+func (e *Engine) unclaim(en *entry, src *source) {
+	before := en.want()
+	en.claims = slices.DeleteFunc(en.claims, func(c claim) bool { return c.source == src })
+	e.claimsChanged(en, before)
+}
+
+func (e *Engine) claimsChanged(en *entry, before state.Object) {
+	if len(en.claims) > 1 {
+		e.contested[en] = struct{}{}
+	} else {
+		delete(e.contested, en)
+	}
+	want := en.want()
+	if want == before {
+		return
+	}
+	en.drifted = false
+	e.touch(en)
+	if tr := e.byKind[en.key.Kind].tracker(); tr != nil {
+		switch {
+		case before == nil:
+			tr.Track(en.key.ID)
+			e.unknown[en] = struct{}{}
+		case want == nil:
+			tr.Untrack(en.key.ID)
+			e.forget(en.key.ID, en)
+		}
+	}
+}
+
+// lookUp reads what was tracked since the last full read.
+func (e *Engine) lookUp(ctx context.Context) error {
+	if len(e.unknown) == 0 {
+		return nil
+	}
+	ids := map[*kindState][]string{}
+	for en := range e.unknown {
+		ks := e.byKind[en.key.Kind]
+		ids[ks] = append(ids[ks], en.key.ID)
+	}
+	clear(e.unknown)
+	var errs []error
+	for ks, list := range ids {
+		if !ks.synced {
+			continue // the full read finds them
+		}
+		if ks.err = ks.tracker().lookup(ctx, list, func(o state.Object) {
+			e.setHave(e.entry(o.Key()), o)
+		}); ks.err != nil {
+			ks.synced = false
+			errs = append(errs, fmt.Errorf("read %s: %w", ks.Kinds()[0], ks.err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// touch has the entry compared at the next turn, at once also where it failed.
+func (e *Engine) touch(en *entry) {
+	e.dirty[en] = struct{}{}
+	if en.failure != nil {
+		en.failure.Next = time.Time{}
+	}
+}
+
+func (en *entry) want() state.Object {
+	if len(en.claims) == 0 {
+		return nil
+	}
+	return en.claims[0].object
+}
+
+func (en *entry) origin() string {
+	if len(en.claims) == 0 {
+		return ""
+	}
+	return en.claims[0].origin
+}
+
+// Read reads every kind in full. A kind that cannot be read does not stop the
+// others; until it can, its objects are left as they are.
+func (e *Engine) Read(ctx context.Context) error {
+	var errs []error
+	for _, ks := range e.kinds {
+		errs = append(errs, e.readKind(ctx, ks))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) readKind(ctx context.Context, ks *kindState) error {
+	e.reads++
+	entries := e.entries[ks.Kinds()[0]]
+	several := len(ks.Kinds()) > 1
+	ks.err = ks.read(ctx, func(id []byte, same func(state.Object) bool, box func() state.Object) {
+		var object state.Object
+		if several { // the ID alone does not say which kind it is
+			object = box()
+			if entries = e.entries[object.Key().Kind]; entries == nil {
+				return
+			}
+		}
+		en := entries[string(id)]
+		if en == nil {
+			en = &entry{key: box().Key()}
+			entries[en.key.ID] = en
+		}
+		en.seen = e.reads
+		if want := en.want(); want != nil && same(want) {
+			en.have = want // shared: what is as wanted costs no memory of its own
+			return
+		}
+		e.setHave(en, box())
+	})
+	if ks.err != nil {
+		ks.synced = false
+		return fmt.Errorf("read %s: %w", ks.Kinds()[0], ks.err)
+	}
+	for _, name := range ks.Kinds() {
+		for id, en := range e.entries[name] {
+			if en.seen != e.reads && en.have != nil {
+				e.setHave(en, nil)
+			}
+			if en.have == nil && len(en.claims) == 0 {
+				e.forget(id, en)
+			} else if en.have != en.want() {
+				e.dirty[en] = struct{}{}
+			}
+		}
+	}
+	ks.synced = true
+	return nil
+}
+
+// setHave takes what the kernel has now, when others told of it.
+func (e *Engine) setHave(en *entry, have state.Object) {
+	if en.have == have {
+		return
+	}
+	if want := en.want(); want != nil && en.have == want {
+		en.drifted = true
+	}
+	en.have = have
+	e.touch(en)
+}
+
+func (e *Engine) forget(id string, en *entry) {
+	delete(e.entries[en.key.Kind], id)
+	delete(e.dirty, en)
+	delete(e.failing, en)
+	delete(e.unknown, en)
+}
+
+// Observe takes what a watcher saw.
+func (e *Engine) Observe(events []state.Event[state.Object]) {
+	for _, ev := range events {
+		entries := e.entries[ev.Key.Kind]
+		en := entries[ev.Key.ID]
+		switch {
+		case en == nil && (ev.Gone || entries == nil):
+		case ev.Gone:
+			// Gone without having been ours: what was in the way is gone.
+			e.setHave(en, nil)
+			e.touch(en)
+		default:
+			if en == nil {
+				en = e.entry(ev.Key)
+			}
+			e.setHave(en, ev.Object)
+		}
+	}
+}
