@@ -48,6 +48,7 @@ func (m *mapping[T]) decode(w *walker, v value, to *T) {
 	if v.Kind != yaml.MappingNode {
 		if w.field == "" {
 			w.fail(v.pos, "the file must be a mapping of fields, not %s", kindOf(v.Node))
+			w.incomplete = true
 		} else {
 			w.failField(v.pos, "must be a mapping of fields, not %s", kindOf(v.Node))
 		}
@@ -62,7 +63,7 @@ func (m *mapping[T]) decode(w *walker, v value, to *T) {
 		w.mappings[v.pos] = v.Node
 	}
 	outer := w.field
-	seen := make([]Pos, len(m.fields)) // by field; line 0: not yet
+	seen := make([]sighting, len(m.fields))
 	for i := 0; i+1 < len(v.Content) && !w.stopped; i += 2 {
 		if k := m.key(w, v.Content[i], seen); k >= 0 {
 			w.field = m.fields[k].name
@@ -74,7 +75,7 @@ func (m *mapping[T]) decode(w *walker, v value, to *T) {
 		return
 	}
 	for i, f := range m.fields {
-		if f.required && (seen[i].Line == 0 || isEmptyAt(v.Node, f.name)) {
+		if f.required && !seen[i].misspelt && (seen[i].pos.Line == 0 || isEmptyAt(v.Node, f.name)) {
 			w.fail(v.pos, "%s is missing; it is required", f.name)
 		}
 	}
@@ -83,10 +84,15 @@ func (m *mapping[T]) decode(w *walker, v value, to *T) {
 	}
 }
 
+// sighting is what a mapping has of one field.
+type sighting struct {
+	pos      Pos  // of its name; line 0: it is not there
+	misspelt bool // a field of nearly the same name is there
+}
+
 // key gives the index of the field that a key names, -1 where there is none or
 // the mapping has it already.
-func (m *mapping[T]) key(w *walker, n *yaml.Node, seen []Pos) int {
-	found := -1
+func (m *mapping[T]) key(w *walker, n *yaml.Node, seen []sighting) int {
 	at := w.posOf(n)
 	if n.Kind != yaml.ScalarNode {
 		w.fail(at, "the name of a field must be written out, not %s", kindOf(n))
@@ -96,24 +102,24 @@ func (m *mapping[T]) key(w *walker, n *yaml.Node, seen []Pos) int {
 		w.fail(at, "merge keys (<<) are not supported; write the fields out")
 		return -1
 	}
-	for i := range m.fields {
-		if m.fields[i].name == n.Value {
-			found = i
-		}
-	}
+	found := m.index(n.Value)
 	if found < 0 {
-		m.unknown(w, at, n.Value)
+		m.unknown(w, at, n.Value, seen)
 		return -1
 	}
-	if seen[found].Line != 0 {
-		w.fail(at, "%s is set twice: first at %s; remove one", n.Value, seen[found])
+	if first := seen[found].pos; first.Line != 0 {
+		w.fail(at, "%s is set twice: first at %s; remove one", n.Value, first)
 		return -1
 	}
-	seen[found] = at
+	seen[found].pos = at
 	return found
 }
 
-func (m *mapping[T]) unknown(w *walker, at Pos, name string) {
+func (m *mapping[T]) index(name string) int {
+	return slices.IndexFunc(m.fields, func(f field[T]) bool { return f.name == name })
+}
+
+func (m *mapping[T]) unknown(w *walker, at Pos, name string, seen []sighting) {
 	names := make([]string, len(m.fields))
 	for i, f := range m.fields {
 		names[i] = f.name
@@ -124,6 +130,7 @@ func (m *mapping[T]) unknown(w *walker, at Pos, name string) {
 		return
 	}
 	w.fail(at, "unknown field %s; did you mean %q?", quote(name), near)
+	seen[m.index(near)].misspelt = true
 	if m.shared {
 		// What the misspelt section has is not missing.
 		w.broken[join(m.path, near)] = true

@@ -10,7 +10,7 @@ import (
 type placedPrefix struct {
 	prefix netip.Prefix
 	pos    Pos
-	owner  string
+	owner  *Node // nil for a pool
 }
 
 // overlaps calls report for prefixes that overlap an earlier one: a stands

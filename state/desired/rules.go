@@ -11,8 +11,6 @@ import (
 	"unicode"
 
 	"gopkg.in/yaml.v3"
-
-	"github.com/plumbnet/plumb/state"
 )
 
 // What a single value must be, besides its type.
@@ -34,8 +32,8 @@ func checkName(s string) error {
 	return nil
 }
 
-// checkInterface follows the kernel's dev_valid_name, and keeps plumb's own
-// interfaces out.
+// checkInterface follows the kernel's dev_valid_name. A name with the prefix of
+// plumb's host ends is allowed: that hands a hand-wired one over to plumb.
 func checkInterface(s string) error {
 	switch {
 	case s == "":
@@ -44,8 +42,6 @@ func checkInterface(s string) error {
 		return fmt.Errorf("%s is longer than the 15 characters that an interface's name may have", quote(s))
 	case s == "." || s == "..":
 		return fmt.Errorf("%s cannot be the name of an interface; use another", quote(s))
-	case strings.HasPrefix(s, state.HostEndPrefix):
-		return fmt.Errorf("%s begins with %q, as plumb's own interfaces do; rename the interface", quote(s), state.HostEndPrefix)
 	}
 	for _, r := range s {
 		if r == '/' || r == ':' || unicode.IsSpace(r) || unicode.IsControl(r) {

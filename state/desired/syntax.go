@@ -49,9 +49,16 @@ var syntaxErrorPrefix = regexp.MustCompile(`^yaml: (line \d+: )?`)
 func syntaxErrorText(err error) string {
 	text := err.Error()
 	text = text[len(syntaxErrorPrefix.FindString(text)):]
-	if text == "found character that cannot start any token" {
-		// The most frequent causes, which the library leaves to be guessed.
+	// The most frequent causes, which the library leaves to be guessed.
+	switch text {
+	case "found character that cannot start any token":
 		text += "; indent with spaces, not tabs, and put a value that begins with @, ` or % in quotes"
+	case "found unexpected end of stream":
+		text += "; a quote is not closed"
+	case "did not find expected key", "did not find expected '-' indicator":
+		text += "; check the indentation"
+	case "mapping values are not allowed in this context":
+		text += "; check the indentation, and put a value that has \": \" in it in quotes"
 	}
 	return text
 }

@@ -14,11 +14,14 @@ type validator struct {
 	pools prefixTable[*Pool]
 	nodes map[string]*Node // the first of each name
 	pick  *selection
+
+	reflectors bool // some node is a route reflector
 }
 
 func (v *validator) validate() {
 	v.nodes = make(map[string]*Node, len(v.f.Nodes))
 	v.pick = newSelection(v.f.Nodes)
+	v.reflectors = slices.ContainsFunc(v.f.Nodes, func(n Node) bool { return n.RouteReflector != nil })
 	v.checkPools()
 	v.checkNAT()
 	v.checkNodes()
@@ -41,7 +44,7 @@ func (v *validator) checkPools() {
 			v.broken["pools"] = true
 			continue
 		}
-		ranges = append(ranges, placedPrefix{p.CIDR, v.place(p.Pos, "cidr"), ""})
+		ranges = append(ranges, placedPrefix{p.CIDR, v.place(p.Pos, "cidr"), nil})
 		v.pools.put(p.CIDR, p)
 		v.checkPool(p)
 	}

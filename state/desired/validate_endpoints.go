@@ -13,12 +13,14 @@ func (v *validator) checkEndpoints() {
 		e := &v.f.Endpoints[i]
 		if first, ok := names[e.Name]; ok && e.Name != "" {
 			v.fail(v.place(e.Pos, "name"), "endpoint %q is defined twice: first at %s; rename or remove one", e.Name, first)
-			continue // a copy: the rest would only be said again
+		} else {
+			names[e.Name] = v.place(e.Pos, "name")
 		}
-		names[e.Name] = v.place(e.Pos, "name")
 		if e.Node != "" && e.Interface != "" {
 			d := device{e.Node, e.Interface}
-			if first, ok := devices[d]; ok {
+			if first, ok := devices[d]; ok && first.Name == e.Name {
+				// the endpoint is there twice, which was said
+			} else if ok {
 				v.fail(v.place(e.Pos, "interface"), "interface %s of node %q is that of endpoint %q too, at %s; an interface has one endpoint",
 					e.Interface, e.Node, first.Name, v.place(first.Pos, "interface"))
 			} else {
@@ -53,9 +55,10 @@ func (v *validator) checkEndpointAddress(e *Endpoint, n *Node, index int, seen m
 	a := e.Addresses[index]
 	at := v.place(e.Pos, "addresses", index)
 	if first, ok := seen[a]; ok {
-		if first == e {
+		switch {
+		case first == e:
 			v.fail(at, "address %s is given twice; remove one", a)
-		} else {
+		case first.Name != e.Name: // else the endpoint is there twice, which was said
 			v.fail(at, "address %s is that of endpoint %q too, at %s; give each its own", a, first.Name, first.Pos)
 		}
 		return

@@ -15,7 +15,7 @@ func (v *validator) checkNodes() {
 		v.checkNodeAddresses(n, addresses)
 		for _, c := range n.PodCIDRs {
 			if c.Prefix.IsValid() {
-				podCIDRs = append(podCIDRs, placedPrefix{c.Prefix, c.Pos, n.Name})
+				podCIDRs = append(podCIDRs, placedPrefix{c.Prefix, c.Pos, n})
 				v.checkPodCIDR(n, c)
 			}
 		}
@@ -46,12 +46,13 @@ func (v *validator) checkNodeAddresses(n *Node, seen map[netip.Addr]placedPrefix
 		}
 		a := c.Prefix.Addr()
 		switch first, ok := seen[a]; {
-		case ok && first.owner == n.Name:
+		case ok && first.owner != n && first.owner.Name == n.Name: // the node is there twice, which was said
+		case ok && first.owner == n:
 			v.fail(c.Pos, "address %s is given twice: first at %s; remove one", a, first.pos)
 		case ok:
-			v.fail(c.Pos, "address %s is that of node %q too, at %s; no two nodes can have the same", a, first.owner, first.pos)
+			v.fail(c.Pos, "address %s is that of node %q too, at %s; no two nodes can have the same", a, first.owner.Name, first.pos)
 		default:
-			seen[a] = placedPrefix{c.Prefix, c.Pos, n.Name}
+			seen[a] = placedPrefix{c.Prefix, c.Pos, n}
 		}
 		if p, ok := v.pools.covering(netip.PrefixFrom(a, a.BitLen())); ok {
 			v.warn(c.Pos, "address %s of the node lies in pool %s at %s, among the addresses of pods", a, p.CIDR, p.Pos)
@@ -76,12 +77,13 @@ func (v *validator) checkPodCIDR(n *Node, c CIDR) {
 
 func (v *validator) podCIDRsOverlap(a, b placedPrefix) {
 	switch {
+	case a.owner != b.owner && a.owner.Name == b.owner.Name: // the node is there twice, which was said
 	case a.prefix == b.prefix && a.owner == b.owner:
 		v.fail(b.pos, "podCIDR %s is given twice: first at %s; remove one", b.prefix, a.pos)
 	case a.prefix == b.prefix:
-		v.fail(b.pos, "podCIDR %s is that of node %q too, at %s; give each node its own", b.prefix, a.owner, a.pos)
+		v.fail(b.pos, "podCIDR %s is that of node %q too, at %s; give each node its own", b.prefix, a.owner.Name, a.pos)
 	default:
-		v.fail(b.pos, "podCIDR %s overlaps podCIDR %s of node %q at %s; make them disjoint", b.prefix, a.prefix, a.owner, a.pos)
+		v.fail(b.pos, "podCIDR %s overlaps podCIDR %s of node %q at %s; make them disjoint", b.prefix, a.prefix, a.owner.Name, a.pos)
 	}
 }
 

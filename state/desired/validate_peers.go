@@ -61,12 +61,20 @@ func (v *validator) checkPeerAddress(p *Peer, owners map[netip.Addr]int) {
 		v.fail(v.place(p.Pos, "sourceAddress"), "sourceAddress %s is %s, and the peer is %s; use one of the same family",
 			p.SourceAddress, family(p.SourceAddress), family(remote))
 	}
-	if owner, ok := owners[remote]; ok && address {
-		n := &v.f.Nodes[owner]
-		if n.Matches(p.NodeSelector) && !v.doubtful[p.Pos] && !v.doubtful[n.Pos] {
-			v.fail(v.place(p.Pos, "address"), "peer %q has the address %s of node %q, which would peer with itself; exclude the node with a nodeSelector",
-				p.Name, remote, n.Name)
-		}
+	if owner, ok := owners[remote]; ok && address && !v.doubtful[p.Pos] {
+		v.checkPeerIsNode(p, &v.f.Nodes[owner])
+	}
+}
+
+// checkPeerIsNode is for a peer that has the address of a node.
+func (v *validator) checkPeerIsNode(p *Peer, n *Node) {
+	switch {
+	case v.doubtful[n.Pos]:
+	case n.Matches(p.NodeSelector):
+		v.fail(v.place(p.Pos, "address"), "peer %q has the address %s of node %q, which would peer with itself; exclude the node with a nodeSelector",
+			p.Name, p.Address, n.Name)
+	case v.f.BGP.Mesh && len(v.pick.match(p.NodeSelector)) > 0 && (n.RouteReflector != nil || !v.reflectors):
+		v.warn(v.place(p.Pos, "address"), "peer %q is node %q, with which mesh: true peers already; remove the peer", p.Name, n.Name)
 	}
 }
 

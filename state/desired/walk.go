@@ -35,6 +35,7 @@ type walker struct {
 	incomplete bool
 
 	aliasDepth int
+	aliasAt    Pos  // the outermost alias
 	aliased    int  // values reached through aliases
 	stopped    bool // there were too many
 	spelling   speller
@@ -45,7 +46,8 @@ func newWalker() *walker {
 		set:      make(map[string]Pos),
 		mappings: make(map[Pos]*yaml.Node),
 		broken:   make(map[string]bool),
-		doubtful: make(map[Pos]bool),
+		// An item without a place is one that was no mapping at all.
+		doubtful: map[Pos]bool{{}: true},
 		spelling: speller{budget: maxComparisons},
 	}
 }
@@ -84,6 +86,9 @@ func (w *walker) visit(n *yaml.Node, f func(value)) {
 	v := value{n, w.posOf(n)}
 	if n.Kind == yaml.AliasNode {
 		v.Node = n.Alias
+		if w.aliasDepth == 0 {
+			w.aliasAt = v.pos
+		}
 		w.aliasDepth++
 		defer func() { w.aliasDepth-- }()
 	}
@@ -91,7 +96,7 @@ func (w *walker) visit(n *yaml.Node, f func(value)) {
 	// that, and this count ends the rest.
 	if w.aliasDepth > 0 {
 		if w.aliased++; w.aliased > maxAliased {
-			w.stop(v.pos)
+			w.stop(w.aliasAt)
 			return
 		}
 	}
