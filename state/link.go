@@ -26,5 +26,5 @@ func (l Link) Fields() []Field {
 	if l.Up {
 		up = "up"
 	}
-	return []Field{{"", l.Name}, {"type", l.Type}, {"address", l.MAC}, {"state", up}}
+	return []Field{{"(name)", l.Name}, {"type", l.Type}, {"address", l.MAC}, {"state", up}}
 }

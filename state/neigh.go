@@ -14,5 +14,5 @@ func (n Neigh) Key() Key { return Key{KindNeigh, n.Addr.String() + " dev " + n.D
 
 // Fields prints the entry as ip-neighbour(8) does.
 func (n Neigh) Fields() []Field {
-	return []Field{{"", n.Addr.String()}, {"dev", n.Dev}, {"lladdr", n.MAC}, {"", "PERMANENT"}}
+	return []Field{{"(addr)", n.Addr.String()}, {"dev", n.Dev}, {"lladdr", n.MAC}, {"(state)", "PERMANENT"}}
 }

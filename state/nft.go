@@ -16,7 +16,7 @@ type Table struct{}
 func (Table) Key() Key { return Key{KindTable, NFTTable} }
 
 // Fields gives the table's family and name.
-func (Table) Fields() []Field { return []Field{{"", NFTTable}} }
+func (Table) Fields() []Field { return []Field{{"(table)", NFTTable}} }
 
 // Set is an interval set of addresses in plumb's table.
 type Set struct {
@@ -29,7 +29,7 @@ func (s Set) Key() Key { return Key{KindSet, s.Name} }
 
 // Fields prints the set without its elements.
 func (s Set) Fields() []Field {
-	return []Field{{"", NFTTable}, {"", s.Name}, {"{ type", s.Type}, {"; flags", "interval }"}}
+	return []Field{{"(table)", NFTTable}, {"(name)", s.Name}, {"{ type", s.Type + ";"}, {"flags", "interval; }"}}
 }
 
 // Element is an element of an interval set: the addresses From to To, both
@@ -45,7 +45,7 @@ func (e Element) Key() Key { return Key{KindElement, e.Set + " " + e.Range()} }
 
 // Fields prints the element as nft(8) does.
 func (e Element) Fields() []Field {
-	return []Field{{"", NFTTable}, {"", e.Set}, {"{", e.Range() + " }"}}
+	return []Field{{"(table)", NFTTable}, {"(set)", e.Set}, {"{", e.Range() + " }"}}
 }
 
 // Range is the addresses as nft(8) prints them: one address, a prefix, or FROM-TO.
@@ -74,12 +74,12 @@ func (c Chain) Key() Key { return Key{KindChain, c.Name} }
 // Fields prints the chain as nft(8) declares it.
 func (c Chain) Fields() []Field {
 	return []Field{
-		{"", NFTTable},
-		{"", c.Name},
+		{"(table)", NFTTable},
+		{"(name)", c.Name},
 		{"{ type", c.Type},
 		{"hook", c.Hook},
-		{"priority", strconv.Itoa(int(c.Priority))},
-		{"; policy", c.Policy + " }"},
+		{"priority", strconv.Itoa(int(c.Priority)) + ";"},
+		{"policy", c.Policy + "; }"},
 	}
 }
 
@@ -97,5 +97,5 @@ func (r Rule) Key() Key { return Key{KindRule, fmt.Sprintf("%s %d", r.Chain, r.P
 
 // Fields prints the rule as `nft add rule` takes it, and its position.
 func (r Rule) Fields() []Field {
-	return []Field{{"", NFTTable}, {"", r.Chain}, {"index", strconv.Itoa(r.Pos)}, {"", r.Expr}}
+	return []Field{{"(table)", NFTTable}, {"(chain)", r.Chain}, {"index", strconv.Itoa(r.Pos)}, {"(expr)", r.Expr}}
 }

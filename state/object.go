@@ -31,7 +31,8 @@ type Key struct {
 func (k Key) String() string { return string(k.Kind) + " " + k.ID }
 
 // Field is one attribute of an object: a name and a value in the words of
-// ip(8) and nft(8). Where Name is empty, Value stands alone ("blackhole").
+// ip(8) and nft(8). A name in parentheses is not printed: Value stands alone
+// ("blackhole"). Within an object names are unique.
 type Field struct{ Name, Value string }
 
 // Object is one thing in the kernel that plumb keeps. Its dynamic type is a
@@ -54,7 +55,7 @@ func String(o Object) string {
 }
 
 func writeField(b *strings.Builder, name, value string) {
-	if name != "" {
+	if !strings.HasPrefix(name, "(") {
 		b.WriteByte(' ')
 		b.WriteString(name)
 	}

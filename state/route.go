@@ -144,13 +144,12 @@ func (r Route) defaultMetric() uint32 {
 func (r Route) Fields() []Field {
 	f := make([]Field, 0, 10)
 	if r.Type != Unicast {
-		f = append(f, Field{r.Type.String(), r.Dst.String()})
-	} else {
-		f = append(f, Field{"", r.Dst.String()})
+		f = append(f, Field{"(type)", r.Type.String()})
 	}
+	f = append(f, Field{"(dst)", r.Dst.String()})
 	f = append(f, r.fields()...)
 	if r.Multipath != "" {
-		f = append(f, Field{"", string(r.Multipath)})
+		f = append(f, Field{"(nexthops)", string(r.Multipath)})
 	}
 	if r.Table != TableMain {
 		f = append(f, Field{"table", strconv.Itoa(int(r.Table))})

@@ -23,5 +23,5 @@ func (s Sysctl) Fields() []Field {
 		}
 		return r
 	}, s.Path)
-	return []Field{{"", name}, {"=", s.Value}}
+	return []Field{{"(name)", name}, {"=", s.Value}}
 }
