@@ -287,14 +287,11 @@ func (c *compiler) fib() error {
 	switch c.next() {
 	case "oif":
 		f.ResultOIF, f.FlagPRESENT = true, true
-		switch c.next() {
-		case "missing":
-			c.emit(f, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0}})
-		case "exists":
-			c.emit(f, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}})
-		default:
+		n, ok := presence().number(c.next())
+		if !ok {
 			return errors.New("want missing or exists")
 		}
+		c.emit(f, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(n), 0, 0, 0}})
 		return nil
 	case "type":
 		op := c.op()

@@ -243,8 +243,8 @@ func (d *decompiler) fib(e rawExpr) (string, int) {
 	text := "fib " + strings.Join(names, " . ")
 	switch e.data.u32(unix.NFTA_FIB_RESULT) {
 	case unix.NFT_FIB_RESULT_OIF:
-		if op == "" && len(data) == 1 && data[0] <= 1 {
-			return text + " oif " + [2]string{"missing", "exists"}[data[0]], 2
+		if name, ok := presence().name(uint32(data[0])); op == "" && ok {
+			return text + " oif " + name, 2
 		}
 	case unix.NFT_FIB_RESULT_ADDRTYPE:
 		if len(data) == 4 {

@@ -155,33 +155,47 @@ func nestedData(name string, typ uint16) bool {
 	return false
 }
 
+// mayBeZero says which attributes are 0 where they are absent: either the
+// kernel writes them always, or the library does. Elsewhere absence means
+// something: a lookup's verdict register is number 0.
+func mayBeZero(name string, typ uint16) bool {
+	switch name {
+	case "lookup":
+		return typ == unix.NFTA_LOOKUP_SET_ID || typ == unix.NFTA_LOOKUP_FLAGS
+	case "bitwise":
+		return typ == nftaBitwiseOp
+	case "masq":
+		return typ == unix.NFTA_MASQ_FLAGS
+	case "nat":
+		return typ == unix.NFTA_NAT_FLAGS
+	}
+	return false
+}
+
+const nftaBitwiseOp = 6 // enum nft_bitwise_attributes
+
 // sameExprs says whether the kernel's expressions are those that were compiled.
-// The kernel adds numbers that are 0 (flags, operations) and counts.
 func sameExprs(kernel, ours []rawExpr) bool {
 	return slices.EqualFunc(kernel, ours, func(a, b rawExpr) bool {
-		return a.name == b.name && (a.name == "counter" || sameAttrs(a.name, a.data, b.data))
+		// A counter's attributes are what it counted.
+		return a.name == b.name && (a.name == "counter" || covers(a, b) && covers(b, a))
 	})
 }
 
-func sameAttrs(name string, a, b attrs) bool {
-	zero := func(d []byte) bool {
-		return len(d) == 4 && !slices.ContainsFunc(d, func(c byte) bool { return c != 0 })
-	}
-	for _, x := range a {
-		y, ok := b.get(x.typ)
+// covers says whether all that a has is in b.
+func covers(a, b rawExpr) bool {
+	return !slices.ContainsFunc(a.data, func(x attr) bool {
+		y, ok := b.data.get(x.typ)
 		switch {
-		case !ok && zero(x.data), ok && bytes.Equal(x.data, y):
-		case ok && nestedData(name, x.typ) && sameNested(x.data, y):
-		default:
-			return false
+		case a.name == "nat" && x.typ == unix.NFTA_NAT_FLAGS:
+			// Kernels differ in whether they add the flag for 'an address is
+			// given' (nft_nat_init), which the registers say anyway.
+			return (a.data.u32(x.typ)^b.data.u32(x.typ))&^unix.NF_NAT_RANGE_MAP_IPS != 0
+		case !ok:
+			return !mayBeZero(a.name, x.typ) || a.data.u32(x.typ) != 0
 		}
-	}
-	for _, y := range b {
-		if _, ok := a.get(y.typ); !ok && !zero(y.data) {
-			return false
-		}
-	}
-	return true
+		return !bytes.Equal(x.data, y) && !(nestedData(a.name, x.typ) && sameNested(x.data, y))
+	})
 }
 
 // sameNested compares a value or a verdict.

@@ -111,6 +111,9 @@ func fibFlags() words {
 	}
 }
 
+// presence is what `fib … oif` gives with NFTA_FIB_F_PRESENT.
+func presence() words { return words{{"missing", 0}, {"exists", 1}} }
+
 // addrTypes are route types (RTN_*), as `fib … type` has them.
 func addrTypes() words {
 	return words{
