@@ -18,12 +18,12 @@ func (v *validator) checkEndpoints() {
 		}
 		if e.Node != "" && e.Interface != "" {
 			d := device{e.Node, e.Interface}
-			if first, ok := devices[d]; ok && first.Name == e.Name {
-				// the endpoint is there twice, which was said
-			} else if ok {
+			switch first, ok := devices[d]; {
+			case ok && first.Name == e.Name: // the endpoint is there twice, which was said
+			case ok:
 				v.fail(v.place(e.Pos, "interface"), "interface %s of node %q is that of endpoint %q too, at %s; an interface has one endpoint",
 					e.Interface, e.Node, first.Name, v.place(first.Pos, "interface"))
-			} else {
+			default:
 				devices[d] = e
 			}
 		}
