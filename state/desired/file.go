@@ -154,7 +154,7 @@ type Peer struct {
 	ASN                  uint32
 	Port                 uint16 // default 179
 	PasswordFile         string
-	TTLSecurity          bool
+	TTLSecurity          bool // RFC 5082: the TTL is at least 256 - max(1, Multihop)
 	Multihop             int
 	LocalASN             uint32
 	SourceAddress        netip.Addr

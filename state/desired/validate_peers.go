@@ -79,9 +79,6 @@ func (v *validator) checkPeerIsNode(p *Peer, n *Node) {
 }
 
 func (v *validator) checkPeerOptions(p *Peer) {
-	if p.TTLSecurity && p.Multihop != 0 {
-		v.fail(v.place(p.Pos, "multihop"), "peer %q has both ttlSecurity and multihop, which contradict each other; use one of the two", p.Name)
-	}
 	if v.has(p.Pos, "families") && !v.doubtful[p.Pos] {
 		v.checkFamilies(p)
 	}
