@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/plumbnet/plumb/state/desired"
+)
+
+// Layout is a topology with every address worked out: the topology says who is
+// connected to what, the state file says the addresses.
+type Layout struct {
+	Segments []Segment
+	Hosts    []Host
+	Nodes    []Node
+	State    *desired.File
+}
+
+// Host is a host that runs no agent.
+type Host struct {
+	Name      string         `json:"name"`
+	Segment   string         `json:"segment"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Loopback  []netip.Prefix `json:"loopback,omitempty"`
+	Gateway   bool           `json:"gateway"`
+}
+
+// Node is a node and its pods.
+type Node struct {
+	Name      string         `json:"name"`
+	Segment   string         `json:"segment"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Gateways  []netip.Addr   `json:"gateways,omitempty"` // of its default routes
+	Pods      []Pod          `json:"-"`
+}
+
+// Pod is a pod of a node.
+type Pod struct {
+	Name      string       `json:"name"`
+	Node      string       `json:"node"`
+	Addresses []netip.Addr `json:"addresses"`
+	Interface string       `json:"interface,omitempty"` // the host end
+}
+
+// The first pod of a node has the address of this number in each podCIDR.
+const firstPod = 10
+
+// Layout works the addresses out.
+func (t *Topology) Layout() (*Layout, error) {
+	file, err := parseState(t.State)
+	if err != nil {
+		return nil, err
+	}
+	l := &Layout{Segments: t.Segments, State: file}
+	for _, h := range t.Hosts {
+		l.Hosts = append(l.Hosts, Host(h))
+	}
+	for _, tn := range t.Nodes {
+		n, ok := file.Node(tn.Name)
+		if !ok {
+			return nil, fmt.Errorf("node %q: is not among the nodes of the state", tn.Name)
+		}
+		node := Node{Name: tn.Name, Segment: tn.Segment}
+		for _, a := range n.Addresses {
+			node.Addresses = append(node.Addresses, a.Prefix)
+			if gw, ok := l.gateway(tn.Segment, a.Prefix); ok {
+				node.Gateways = append(node.Gateways, gw)
+			}
+		}
+		for i, name := range tn.Pods {
+			pod := Pod{Name: name, Node: tn.Name}
+			for _, c := range n.PodCIDRs {
+				a, err := numbered(c.Prefix, firstPod+i)
+				if err != nil {
+					return nil, fmt.Errorf("pod %q: %w", name, err)
+				}
+				pod.Addresses = append(pod.Addresses, a)
+			}
+			if len(pod.Addresses) == 0 {
+				return nil, fmt.Errorf("pod %q: node %q has no podCIDRs", name, tn.Name)
+			}
+			node.Pods = append(node.Pods, pod)
+		}
+		l.Nodes = append(l.Nodes, node)
+	}
+	return l, nil
+}
+
+// gateway finds the gateway on a segment for a node with an address.
+func (l *Layout) gateway(segment string, of netip.Prefix) (netip.Addr, bool) {
+	for _, h := range l.Hosts {
+		if !h.Gateway || h.Segment != segment {
+			continue
+		}
+		for _, a := range h.Addresses {
+			if of.Contains(a.Addr()) {
+				return a.Addr(), true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// numbered is the n-th address of a prefix.
+func numbered(p netip.Prefix, n int) (netip.Addr, error) {
+	a := p.Masked().Addr()
+	for range n {
+		a = a.Next()
+	}
+	if !p.Contains(a) {
+		return netip.Addr{}, fmt.Errorf("%s has no address number %d; give the node fewer pods or a larger podCIDR", p, n)
+	}
+	return a, nil
+}
+
+// Pods gives the pods of all nodes.
+func (l *Layout) Pods() []Pod {
+	var pods []Pod
+	for _, n := range l.Nodes {
+		pods = append(pods, n.Pods...)
+	}
+	return pods
+}
