@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/plumbnet/plumb/kernel/link/monitor"
 )
 
 // address is what an RTM_NEWADDR or RTM_DELADDR message says.
@@ -23,17 +25,13 @@ func decodeAddress(data []byte) (address, error) {
 		return address{}, fmt.Errorf("address message of %d bytes: %w", len(data), unix.EBADMSG)
 	}
 	head := nl.DeserializeIfAddrmsg(data)
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofIfAddrmsg:])
-	if err != nil {
-		return address{}, fmt.Errorf("address message: %w", err)
-	}
 	var local, other netip.Addr
-	for _, a := range attrs {
-		switch a.Attr.Type {
+	for kind, value := range monitor.Attrs(data[unix.SizeofIfAddrmsg:]) {
+		switch kind {
 		case unix.IFA_LOCAL:
-			local, _ = netip.AddrFromSlice(a.Value)
+			local, _ = netip.AddrFromSlice(value)
 		case unix.IFA_ADDRESS:
-			other, _ = netip.AddrFromSlice(a.Value)
+			other, _ = netip.AddrFromSlice(value)
 		}
 	}
 	if !local.IsValid() {

@@ -23,6 +23,7 @@ func FuzzDecodeAddress(f *testing.F) {
 	f.Add([]byte{})
 	head := nl.NewIfAddrmsg(unix.AF_INET)
 	f.Add(append(head.Serialize(), nl.NewRtAttr(unix.IFA_LOCAL, []byte{10, 0, 0, 1}).Serialize()...))
+	f.Add(append(head.Serialize(), 9, 0, unix.IFA_LABEL, 0, 'l', 'o', 0, 0, 0)) // not padded
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if a, err := decodeAddress(data); err != nil && a.prefix.IsValid() {
 			t.Error("an address and an error")

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/plumbnet/plumb/kernel/link/monitor"
@@ -201,20 +200,13 @@ func decodeNetconf(data []byte) (netconf, error) {
 	if len(data) < sizeofNetconfmsg {
 		return netconf{}, fmt.Errorf("netconf message of %d bytes: %w", len(data), unix.EBADMSG)
 	}
-	attrs, err := nl.ParseRouteAttr(data[sizeofNetconfmsg:])
-	if err != nil {
-		return netconf{}, fmt.Errorf("netconf message: %w", err)
-	}
 	c := netconf{family: data[0], values: map[string]string{}}
 	if c.family != unix.AF_INET && c.family != unix.AF_INET6 {
 		return c, nil // MPLS
 	}
-	for _, a := range attrs {
-		if len(a.Value) < 4 {
-			continue
-		}
-		v := int32(nl.NativeEndian().Uint32(a.Value))
-		switch a.Attr.Type {
+	for kind, value := range monitor.Attrs(data[sizeofNetconfmsg:]) {
+		v := int32(monitor.Uint32(value)) // -1 and -2 among them
+		switch kind {
 		case netconfIfindex:
 			c.ifindex = int(v)
 		case netconfForwarding:

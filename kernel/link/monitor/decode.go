@@ -30,38 +30,25 @@ func DecodeLink(data []byte) (l Link, ok bool, err error) {
 		return l, false, nil
 	}
 	l.Index, l.Up = int(head.Index), head.Flags&unix.IFF_UP != 0
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofIfInfomsg:])
-	if err != nil {
-		return l, false, fmt.Errorf("link message: %w", err)
-	}
-	for _, a := range attrs {
-		switch a.Attr.Type {
+	for kind, value := range Attrs(data[unix.SizeofIfInfomsg:]) {
+		switch kind {
 		case unix.IFLA_IFNAME:
-			l.Name = unix.ByteSliceToString(a.Value)
+			l.Name = unix.ByteSliceToString(value)
 		case unix.IFLA_ADDRESS:
-			l.MAC = a.Value
+			l.MAC = value
 		case unix.IFLA_MTU:
-			l.MTU = int(nl.NativeEndian().Uint32(a.Value))
+			l.MTU = int(Uint32(value))
 		case unix.IFLA_GROUP:
-			l.Group = nl.NativeEndian().Uint32(a.Value)
+			l.Group = Uint32(value)
 		case unix.IFLA_LINKINFO:
-			l.Kind = decodeKind(a.Value)
+			for kind, value := range Attrs(value) {
+				if kind == unix.IFLA_INFO_KIND {
+					l.Kind = unix.ByteSliceToString(value)
+				}
+			}
 		}
 	}
 	return l, l.Name != "", nil
-}
-
-func decodeKind(info []byte) string {
-	attrs, err := nl.ParseRouteAttr(info)
-	if err != nil {
-		return ""
-	}
-	for _, a := range attrs {
-		if a.Attr.Type == nl.IFLA_INFO_KIND {
-			return unix.ByteSliceToString(a.Value)
-		}
-	}
-	return ""
 }
 
 // Links dumps the devices of the namespace that c is in. A dump that a change
