@@ -54,6 +54,7 @@ func (k *Kind) apply(ctx context.Context, changes []state.Change[state.Object], 
 			errs[i] = err
 		}
 	}
+	live = slices.Clone(live)
 	apart := false
 	for tries := 0; len(live) > 0; {
 		if err := k.fresh(ctx); err != nil {
@@ -63,8 +64,7 @@ func (k *Kind) apply(ctx context.Context, changes []state.Change[state.Object], 
 		p := newPlan(k.have, changes, live)
 		maps.DeleteFunc(p.failed, func(i int, err error) bool { errs[i] = err; return false })
 		live = slices.DeleteFunc(live, func(i int) bool { return errs[i] != nil })
-		k.sock.seq++
-		t := p.batch(newBatch(k.gen, k.sock.seq, apart))
+		t := p.batch(newBatch(apart))
 		if len(t.parts) == 0 {
 			return
 		}
@@ -91,30 +91,50 @@ func (k *Kind) apply(ctx context.Context, changes []state.Change[state.Object], 
 	}
 }
 
+// manyElements is how many make it worth while not to listen.
+const manyElements = 200
+
 // commit sends the transaction. guilty has the changes whose messages failed;
 // err alone is about the transaction as a whole.
 func (k *Kind) commit(t *batch) (guilty map[int]error, err error) {
-	b := t.end()
+	// The later the generation is taken, the less can come in between.
+	if gen, err := k.sock.generation(); err != nil {
+		return nil, err
+	} else if k.tracker.good(gen) {
+		k.gen = gen
+	}
+	b := t.end(k.gen)
+	if w := k.watcher.Load(); w != nil && t.count > manyElements {
+		resume := w.silence()
+		defer func() {
+			resume()
+			if gen, e := k.sock.generation(); e != nil || gen != k.gen && (err != nil || len(guilty) > 0 || gen != nextGen(k.gen)) {
+				w.missed()
+			}
+		}()
+	}
 	if err := k.sock.send(b); err != nil {
 		return nil, err
 	}
-	k.sock.seq = t.first + 1 + uint32(len(t.parts))
 	guilty = map[int]error{}
 	for {
 		in, e := k.sock.receive()
 		if errors.Is(e, unix.EAGAIN) {
 			break
 		}
-		if e != nil { // ENOBUFS: what became of it is not known
-			k.have = nil
-			return nil, e
+		if e != nil { // what became of it is not known
+			k.have, err = nil, e
+			if errors.Is(e, unix.ENOBUFS) {
+				continue // with what came before and after
+			}
+			return nil, err
 		}
 		for len(in) > 0 {
 			var m message
 			if m, in, e = nextMessage(in); e != nil {
 				return nil, e
 			}
-			if m.seq-t.first > uint32(len(t.parts))+1 {
+			if m.seq-batchSeq > uint32(len(t.parts))+1 {
 				continue
 			}
 			if e := t.answer(m, guilty); e != nil && (err == nil || errors.Is(e, unix.ERESTART)) {

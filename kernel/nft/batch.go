@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +13,11 @@ import (
 // the kernel carries out all or none (net/netfilter/nfnetlink.c).
 type batch struct {
 	b     []byte
-	first uint32 // sequence number of BATCH_BEGIN
-	parts []part // parts[i] has sequence number first+1+i
+	parts []part // parts[i] has sequence number batchSeq+1+i
 	open  int
 	apart bool // every range in a message of its own
 	sets  uint32
+	count int // of elements
 }
 
 // part is a message and what it is for.
@@ -27,17 +28,21 @@ type part struct {
 	elems []int      // the changes of the elements, one for each in the message
 }
 
-// newBatch begins a transaction that fails with ERESTART where the ruleset is
-// not that of gen any more.
-func newBatch(gen, seq uint32, apart bool) *batch {
-	t := &batch{first: seq, apart: apart}
-	b, at := openMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, seq, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
-	t.b = closeMessage(putU32(b, unix.NFNL_BATCH_GENID, gen), at)
+// batchSeq is the sequence number of BATCH_BEGIN, beyond those of requests.
+const batchSeq = 1 << 31
+
+func newBatch(apart bool) *batch {
+	t := &batch{apart: apart}
+	b, at := openMessage(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, batchSeq, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
+	t.b = closeMessage(putU32(b, unix.NFNL_BATCH_GENID, 0), at)
 	return t
 }
 
-func (t *batch) end() []byte {
-	seq := t.first + 1 + uint32(len(t.parts))
+// end completes the transaction, which fails with ERESTART where the ruleset is
+// not that of gen any more; with gen 0 it does not.
+func (t *batch) end(gen uint32) []byte {
+	binary.BigEndian.PutUint32(t.b[unix.NLMSG_HDRLEN+sizeofGenmsg+unix.SizeofNlAttr:], gen)
+	seq := batchSeq + 1 + uint32(len(t.parts))
 	b, at := openMessage(t.b, unix.NFNL_MSG_BATCH_END, 0, seq, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	t.b = closeMessage(b, at)
 	return t.b
@@ -45,7 +50,7 @@ func (t *batch) end() []byte {
 
 // part is the one with sequence number seq, nil for the batch itself.
 func (t *batch) part(seq uint32) *part {
-	if i := seq - t.first - 1; i < uint32(len(t.parts)) {
+	if i := seq - batchSeq - 1; i < uint32(len(t.parts)) {
 		return &t.parts[i]
 	}
 	return nil
@@ -54,7 +59,7 @@ func (t *batch) part(seq uint32) *part {
 // add opens a message; every message begins with the table's name as attribute 1.
 func (t *batch) add(msg byte, flags uint16, p part) {
 	t.parts = append(t.parts, p)
-	t.b, t.open = openMessage(t.b, nftType(msg), flags, t.first+uint32(len(t.parts)), unix.NFPROTO_INET, 0)
+	t.b, t.open = openMessage(t.b, nftType(msg), flags, batchSeq+uint32(len(t.parts)), unix.NFPROTO_INET, 0)
 	t.b = putString(t.b, unix.NFTA_TABLE_NAME, tableName)
 }
 
@@ -122,6 +127,7 @@ func (t *batch) elements(msg byte, set string, list []elementChange) {
 	if msg == unix.NFT_MSG_NEWSETELEM {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	}
+	t.count += len(list)
 	for len(list) > 0 {
 		t.add(msg, flags, part{index: -1})
 		t.b = putString(t.b, unix.NFTA_SET_ELEM_LIST_SET, set)

@@ -105,16 +105,17 @@ func (t *tracker) move(gen uint32) {
 // settle is how long an event may come after its transaction is visible.
 const settle = 50 * time.Millisecond
 
-// good says whether the state is that of gen. Where a watcher runs, it waits a
-// moment for the events that lead there.
+// good says whether the state is that of gen, too, which the kernel had since the
+// state was read. Where a watcher runs, it waits a moment for the events that
+// lead there.
 func (t *tracker) good(gen uint32) bool {
 	var timeout <-chan time.Time
 	for {
 		t.mu.Lock()
 		at, watching, moved := t.at, t.watching, t.moved
 		t.mu.Unlock()
-		if at == gen || at == 0 || !watching || int32(gen-at) < 0 {
-			return at == gen
+		if at == 0 || int32(gen-at) <= 0 || !watching {
+			return at != 0 && int32(gen-at) <= 0
 		}
 		if timeout == nil {
 			timer := time.NewTimer(settle)

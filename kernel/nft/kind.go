@@ -18,6 +18,7 @@ type Kind struct {
 	have     *ruleset // nil: not read, or not known any more
 	gen      uint32   // the kernel's generation when have was last compared with it
 	watching atomic.Bool
+	watcher  atomic.Pointer[watcher] // nil: none runs
 }
 
 // New opens the sockets in the network namespace of the calling thread. The

@@ -65,9 +65,10 @@ func explain(err error) error {
 	return err
 }
 
-// dump reads the table. Its structure must come from one generation, because
-// the kernel's lists are read by position; a set is only changed by what
-// touches the table, and that the caller finds out.
+// dump reads the table as it was in gen or, where a watcher knows that others
+// left the table alone, later. All lists but that of the chains are of this table,
+// and do not change when others do. The kernel reads that one by position among
+// all chains, so it must come in one piece.
 func (k *Kind) dump(ctx context.Context, gen uint32) (*ruleset, error) {
 	r := newRuleset()
 	err := k.get(unix.NFT_MSG_GETTABLE, 0, putString(nil, unix.NFTA_TABLE_NAME, tableName), func(as attrs) {
@@ -92,12 +93,15 @@ func (k *Kind) dump(ctx context.Context, gen uint32) (*ruleset, error) {
 	list(unix.NFT_MSG_GETOBJ, r.addObject)
 	list(unix.NFT_MSG_GETFLOWTABLE, r.addFlowtable)
 	list(unix.NFT_MSG_GETCHAIN, r.addChain)
+	whole := k.sock.pieces == 1
 	list(unix.NFT_MSG_GETRULE, r.addRule)
 	if err != nil {
 		return nil, err
 	}
-	if now, err := k.sock.generation(); err != nil || now != gen {
-		return nil, errors.Join(errMoved, err)
+	if now, err := k.sock.generation(); err != nil {
+		return nil, err
+	} else if now != gen && !(whole && k.tracker.good(now)) {
+		return nil, errMoved
 	}
 	for _, s := range r.sets {
 		if err := ctx.Err(); err != nil {

@@ -44,6 +44,8 @@ type socket struct {
 	out  []byte
 	seq  uint32
 	room int // what the send buffer holds
+
+	pieces int // datagrams with messages of the last answer
 }
 
 func openSocket() (*socket, error) {
@@ -198,10 +200,10 @@ func nftType(msg byte) uint16 { return unix.NFNL_SUBSYS_NFTABLES<<8 | uint16(msg
 // request asks for something, and gives each answering message's attributes.
 // With unix.NLM_F_DUMP in flags the answer is a list.
 func (s *socket) request(msg byte, flags uint16, family byte, as []byte, each func(family byte, as []byte) error) error {
-	s.seq++
+	s.seq = (s.seq + 1) % batchSeq
 	b, at := openMessage(s.out[:0], nftType(msg), flags|unix.NLM_F_ACK, s.seq, family, 0)
 	b = closeMessage(append(b, as...), at)
-	s.out = b
+	s.out, s.pieces = b, 0
 	if err := s.send(b); err != nil {
 		return err
 	}
@@ -210,7 +212,7 @@ func (s *socket) request(msg byte, flags uint16, family byte, as []byte, each fu
 		if err != nil {
 			return err
 		}
-		for len(in) > 0 {
+		for first := true; len(in) > 0; {
 			var m message
 			if m, in, err = nextMessage(in); err != nil {
 				return err
@@ -228,6 +230,10 @@ func (s *socket) request(msg byte, flags uint16, family byte, as []byte, each fu
 				return nil
 			}
 			if _, family, as, ok := m.nft(); ok {
+				if first {
+					s.pieces++
+					first = false
+				}
 				if err := each(family, as); err != nil {
 					return err
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -21,19 +22,21 @@ func (k *Kind) Watch(ctx context.Context, _ func([]state.Event[state.Object]), a
 	if !k.watching.CompareAndSwap(false, true) {
 		return errors.New("nftables: watched already")
 	}
-	w := &watcher{sock: k.events, tracker: k.tracker, own: k.sock.conn.PID(), again: again}
+	w := &watcher{ctx: ctx, sock: k.events, tracker: k.tracker, own: k.sock.conn.PID(), notify: again}
 	if err := w.start(); err != nil {
 		k.watching.Store(false)
 		return fmt.Errorf("nftables: watch: %w", err)
 	}
 	k.tracker.setWatching(true)
+	k.watcher.Store(w)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		_ = k.events.conn.SetReadDeadline(time.Unix(1, 0))
 		close(stopped)
 	})
 	go func() {
-		w.run(ctx)
+		w.run()
+		k.watcher.Store(nil)
 		k.tracker.setWatching(false)
 		if !stop() {
 			<-stopped // or it would end the next Watch
@@ -47,12 +50,17 @@ func (k *Kind) Watch(ctx context.Context, _ func([]state.Event[state.Object]), a
 // NFT_MSG_NEWGEN, which has the new generation, and each carries the port of the
 // socket that caused it (net/netfilter/nf_tables_api.c, nf_tables_gen_notify).
 type watcher struct {
+	ctx     context.Context
 	sock    *socket
 	tracker *tracker
 	own     uint32 // the port of plumb's own transactions
-	again   func()
+	notify  func()
+	calling sync.Mutex // held while notify runs
+	member  sync.Mutex // held by who decides about the subscription
+	ended   bool
 	touched bool // since the last NEWGEN: the table was changed
 	told    bool // and again was called for it
+	unsure  bool // events since the last NEWGEN are missing
 }
 
 func (w *watcher) start() error {
@@ -73,16 +81,59 @@ func (w *watcher) start() error {
 	if err := w.sock.conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	return w.sock.conn.JoinGroup(unix.NFNLGRP_NFTABLES)
+	return w.subscribe(true)
+}
+
+func (w *watcher) subscribe(on bool) error {
+	if on {
+		return w.sock.conn.JoinGroup(unix.NFNLGRP_NFTABLES)
+	}
+	return w.sock.conn.LeaveGroup(unix.NFNLGRP_NFTABLES)
+}
+
+func (w *watcher) again() {
+	w.calling.Lock()
+	defer w.calling.Unlock()
+	if w.ctx.Err() == nil {
+		w.notify()
+	}
+}
+
+// silence ends the subscription for the time of a large transaction: while
+// anybody listens, the kernel makes a message of every element (nf_tables_api.c,
+// nf_tables_setelem_notify), which takes ten times as long as the transaction
+// itself. The caller has to compare generations after resume, and to say missed
+// where there are more than its own.
+func (w *watcher) silence() (resume func()) {
+	w.member.Lock()
+	if w.ended || w.subscribe(false) != nil {
+		return w.member.Unlock
+	}
+	return func() {
+		defer w.member.Unlock()
+		if w.subscribe(true) != nil {
+			w.missed()
+		}
+	}
+}
+
+// missed says that events were, or may have been, lost. It is for other
+// goroutines than the watcher's own.
+func (w *watcher) missed() {
+	w.tracker.lost()
+	go w.again() // who calls Apply may be the one who takes in what again says
 }
 
 // run returns when the read deadline has passed or the socket is closed.
-func (w *watcher) run(ctx context.Context) {
+func (w *watcher) run() {
 	for {
 		in, err := w.receive()
 		switch {
-		case ctx.Err() != nil || errors.Is(err, errStopped):
-			_ = w.sock.conn.LeaveGroup(unix.NFNLGRP_NFTABLES)
+		case w.ctx.Err() != nil || errors.Is(err, errStopped):
+			w.member.Lock()
+			w.ended = true
+			_ = w.subscribe(false) // fails where the socket is closed
+			w.member.Unlock()
 			w.drain()
 			return
 		case err != nil:
@@ -91,8 +142,11 @@ func (w *watcher) run(ctx context.Context) {
 			// generation whose end comes next.
 			w.drain()
 			w.tracker.lost()
-			w.touched, w.told = true, true
+			w.unsure = true
 			w.again()
+			if !errors.Is(err, unix.ENOBUFS) {
+				time.Sleep(settle) // nothing known; do not spin on it
+			}
 		default:
 			w.take(in)
 		}
@@ -136,7 +190,7 @@ func (w *watcher) take(in []byte) {
 	for len(in) > 0 {
 		m, rest, err := nextMessage(in)
 		if err != nil {
-			w.touched = true
+			w.touched, w.told = true, false
 			return
 		}
 		in = rest
@@ -147,15 +201,16 @@ func (w *watcher) take(in []byte) {
 		as, err := parseAttrs(b)
 		if msg != unix.NFT_MSG_NEWGEN {
 			// In all of them attribute 1 is the table's name.
-			w.touched = w.touched || err != nil ||
-				family == unix.NFPROTO_INET && as.str(unix.NFTA_TABLE_NAME) == tableName
+			if err != nil || family == unix.NFPROTO_INET && as.str(unix.NFTA_TABLE_NAME) == tableName {
+				w.touched, w.told = true, false
+			}
 			continue
 		}
-		w.tracker.others(as.u32(unix.NFTA_GEN_ID), w.touched)
+		w.tracker.others(as.u32(unix.NFTA_GEN_ID), w.touched || w.unsure)
 		if w.touched && !w.told {
 			w.again()
 		}
-		w.touched, w.told = false, false
+		w.touched, w.told, w.unsure = false, false, false
 	}
 }
 
