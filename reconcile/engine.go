@@ -47,6 +47,8 @@ type kindState struct {
 	Kind
 	synced bool  // read at least once since it last failed
 	err    error // of the last read
+
+	rested time.Time // before which a Loop does not read it again unless it must
 }
 
 // entry is all that is known of one key.

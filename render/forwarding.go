@@ -1,11 +1,13 @@
 package render
 
-import "github.com/plumbnet/plumb/state/desired"
-import "github.com/plumbnet/plumb/state"
+import (
+	"github.com/plumbnet/plumb/state"
+	"github.com/plumbnet/plumb/state/desired"
+)
 
 // forwarding lets the node route. The per-device parameters of host ends come
 // with their endpoints.
-func (r *rendering) forwarding(_ *desired.File, n *desired.Node) {
+func (r *rendering) forwarding(n *desired.Node) {
 	v4, v6 := families(n)
 	if v4 {
 		r.want(n.Pos.String(), state.Sysctl{Path: "net/ipv4/ip_forward", Value: "1"})

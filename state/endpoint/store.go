@@ -84,6 +84,20 @@ func (s Store) List() ([]state.Endpoint, []error) {
 	return list, errs
 }
 
+// ID gives the ID of the record that a file of the store's directory holds; not
+// ok where it is none.
+func (s Store) ID(path string) (id string, ok bool) {
+	dir, name := filepath.Split(path)
+	if filepath.Clean(dir) != filepath.Clean(s.Dir) || strings.HasPrefix(name, ".") || !strings.HasSuffix(name, suffix) {
+		return "", false
+	}
+	id, err := url.PathUnescape(strings.TrimSuffix(name, suffix))
+	return id, err == nil
+}
+
+// Get reads one record; fs.ErrNotExist where there is none.
+func (s Store) Get(id string) (state.Endpoint, error) { return read(s.path(id)) }
+
 func read(path string) (state.Endpoint, error) {
 	var e state.Endpoint
 	b, err := os.ReadFile(path)

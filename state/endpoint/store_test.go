@@ -29,6 +29,21 @@ func TestRecordsComeBack(t *testing.T) {
 	if errs != nil || len(list) != 1 || !reflect.DeepEqual(list[0], want) {
 		t.Fatalf("got %+v, %v", list, errs)
 	}
+	if one, err := s.Get(want.ID); err != nil || !reflect.DeepEqual(one, want) {
+		t.Fatalf("got %+v, %v", one, err)
+	}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	if id, ok := s.ID(filepath.Join(s.Dir, entries[0].Name())); !ok || id != want.ID {
+		t.Errorf("the file's ID is %q, %t", id, ok)
+	}
+	for _, other := range []string{".x.json", "x.txt", "../x.json"} {
+		if id, ok := s.ID(filepath.Join(s.Dir, other)); ok {
+			t.Errorf("%s is the record %q", other, id)
+		}
+	}
 	for range 2 { // the second time there is none
 		if err := s.Delete(want.ID); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/state"
+)
+
+// Options say where the agent's things are.
+type Options struct {
+	File     string // the state file, or a directory of them
+	Node     string
+	StateDir string
+	Socket   string // of the local API
+	HTTP     string // address of health, metrics and status; empty: none
+	DryRun   bool
+	Version  string
+	Log      *slog.Logger
+}
+
+type agent struct {
+	Options
+	started time.Time
+	loop    *reconcile.Loop
+	sources *sources // belongs to the loop's goroutine
+	metrics *metrics
+
+	file      atomic.Pointer[FileStatus]
+	lastTurn  atomic.Pointer[time.Time] // when the loop last turned
+	converged atomic.Pointer[time.Time] // when it last had nothing left to do
+	ready     atomic.Bool               // converged at least once on a valid file
+	records   atomic.Pointer[[]string]  // errors of endpoint records, at the last full reading
+
+	saidPlan     string          // by sayPlan, last
+	saidWarnings map[string]bool // by sayWarnings, last
+}
+
+// Run is the agent: it converges the node until ctx ends, and then leaves the
+// kernel as it is.
+func Run(ctx context.Context, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(o.StateDir, 0o755); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	unlock, err := Lock(o.StateDir, "the agent")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	a := &agent{Options: o, started: time.Now()}
+	a.file.Store(&FileStatus{Path: o.File})
+	rl := &reloader{path: o.File, node: o.Node, log: o.Log, sleep: time.Sleep}
+	first, status := a.firstFile(rl)
+	a.file.Store(&status)
+
+	k, err := OpenKernel(o.StateDir, a.tables(first)...)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	engine := k.Engine()
+	protect(engine, first)
+	a.sources = newSources(engine, o.Node)
+	a.loop = reconcile.NewLoop(engine)
+	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
+	a.metrics = newMetrics(a)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := a.firstFacts(ctx, k, first); err != nil {
+		return err
+	}
+	servers, err := a.serve(ctx)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { watchPath(ctx, o.File, pollFile, o.Log, func([]string) { a.reload(rl, k) }) })
+	store := Endpoints(o.StateDir)
+	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
+	o.Log.Info("plumb agent", "node", o.Node, "version", o.Version, "file", o.File, "dryRun", o.DryRun)
+	err = a.loop.Run(ctx)
+	cancel()
+	wg.Wait()
+	servers.Wait()
+	o.Log.Info("plumb agent ends; the kernel's state stays in place")
+	return err
+}
+
+// firstFile loads the file, or else the last good copy of it.
+func (a *agent) firstFile(rl *reloader) (*Loaded, FileStatus) {
+	good, err := loadLastGood(a.StateDir, a.Node)
+	if err != nil {
+		a.Log.Warn("the last good state cannot be used", "err", err)
+	}
+	l, status, _ := rl.look()
+	if l != nil {
+		if err := saveLastGood(a.StateDir, l); err != nil {
+			a.Log.Warn("cannot keep a copy of the state file", "err", err)
+		}
+		return l, status
+	}
+	if good != nil {
+		a.Log.Warn("starting on the last good state", "hash", short(good.Hash))
+		rl.current = good
+		status.LastGood, status.Hash = true, good.Hash
+	}
+	return good, status
+}
+
+// tables are the routing tables that are plumb's to look into: that of the file,
+// and that of the last good one, which a restart may come between.
+func (a *agent) tables(first *Loaded) []uint32 {
+	tables := []uint32{state.TableMain}
+	if first != nil {
+		tables = []uint32{first.File.Settings.RouteTable}
+	}
+	return tables
+}
+
+// firstFacts fills the sources before the first turn, and subscribes to the
+// host's devices before it reads them.
+func (a *agent) firstFacts(ctx context.Context, k *Kernel, first *Loaded) error {
+	changed := func(list []state.Interface, gone []string) {
+		a.loop.Do(func(*reconcile.Engine) { a.note(a.sources.changeInterfaces(list, gone)) })
+	}
+	again := func() {
+		a.loop.Do(func(*reconcile.Engine) {
+			list, err := k.Host.Interfaces(ctx)
+			if err != nil {
+				a.note(err)
+				return
+			}
+			a.note(a.sources.setInterfaces(list))
+		})
+	}
+	if err := k.Host.Watch(ctx, changed, again); err != nil {
+		return fmt.Errorf("watch the host's devices: %w", err)
+	}
+	list, err := k.Host.Interfaces(ctx)
+	if err != nil {
+		return fmt.Errorf("read the host's devices: %w", err)
+	}
+	if err := a.sources.setInterfaces(list); err != nil {
+		return err
+	}
+	if first != nil {
+		a.loop.Resync = first.File.Settings.ResyncInterval
+		if err := a.sources.setFile(first.File); err != nil {
+			return err
+		}
+	} else {
+		// Without a state there is nothing to compare with: change nothing.
+		a.sources.engine.Hold(holdNoFile, func(state.Object) bool { return true })
+	}
+	a.sources.engine.Hold(holdEndpoints, isEndpointRoute)
+	a.readEndpoints()
+	return nil
+}
+
+// reload is called on the file watcher's goroutine.
+func (a *agent) reload(rl *reloader, k *Kernel) {
+	l, status, news := rl.look()
+	if !news {
+		return
+	}
+	if status.Valid || status.LastGood {
+		if old := a.file.Load(); status.LoadedAt.IsZero() {
+			status.LoadedAt = old.LoadedAt
+		}
+	}
+	a.metrics.loaded(status.Valid)
+	if l == nil {
+		a.file.Store(&status)
+		a.loop.Do(func(*reconcile.Engine) {})
+		return
+	}
+	if err := saveLastGood(a.StateDir, l); err != nil {
+		a.Log.Warn("cannot keep a copy of the state file", "err", err)
+	}
+	a.loop.Do(func(e *reconcile.Engine) {
+		k.Routes.AddTable(l.File.Settings.RouteTable)
+		protect(e, l)
+		a.note(a.sources.setFile(l.File))
+		a.loop.Resync = l.File.Settings.ResyncInterval
+		e.Release(holdNoFile)
+		a.file.Store(&status)
+	})
+}
+
+// note logs an error of the agent's own making; there should be none.
+func (a *agent) note(err error) {
+	if err != nil {
+		a.Log.Error("cannot render", "err", err)
+	}
+}
+
+// protect keeps what the agent does not decide over: host ends are deleted with
+// their endpoints, by who made them; learned routes by who learned them.
+func protect(e *reconcile.Engine, l *Loaded) {
+	bgp := l == nil || l.File.BGP != nil
+	e.Keep(func(o state.Object) bool {
+		switch o := o.(type) {
+		case state.Link:
+			return true
+		case state.Route:
+			return bgp && o.Protocol == state.ProtoBGP
+		}
+		return false
+	})
+}

@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/state"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics are the agent's counters, in a registry of their own.
+type metrics struct {
+	registry *prometheus.Registry
+	turns    *prometheus.CounterVec
+	took     prometheus.Histogram
+	changes  *prometheus.CounterVec
+	failures *prometheus.CounterVec
+	loads    *prometheus.CounterVec
+
+	mu    sync.Mutex
+	drift map[state.Kind]int
+}
+
+func newMetrics(a *agent) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		turns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumb_turns_total", Help: "Turns of the loop, by what they began with.",
+		}, []string{"read"}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "plumb_turn_seconds", Help: "Time that a turn of the loop took, reading included.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
+		}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumb_changes_total", Help: "Changes made in the kernel, by kind, action and cause (wanted, drift).",
+		}, []string{"kind", "action", "cause"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumb_change_failures_total", Help: "Changes that the kernel refused, by kind.",
+		}, []string{"kind"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "plumb_file_loads_total", Help: "Versions of the state file that were read, by result (valid, invalid).",
+		}, []string{"result"}),
+		drift: map[state.Kind]int{},
+	}
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "plumb_build_info", Help: "Always 1; the version is a label.",
+		ConstLabels: prometheus.Labels{"version": a.Version},
+	}, func() float64 { return 1 })
+	valid := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "plumb_file_valid", Help: "1 where the state file as it is now is valid, else 0.",
+	}, func() float64 { return boolean(a.file.Load().Valid) })
+	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build, valid,
+		objects{a}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (m *metrics) loaded(valid bool) {
+	result := "invalid"
+	if valid {
+		result = "valid"
+	}
+	m.loads.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) turned(t reconcile.Turned) {
+	read := "changed"
+	if t.Read {
+		read = "all"
+	}
+	m.turns.WithLabelValues(read).Inc()
+	m.took.Observe(t.Took.Seconds())
+	for _, d := range t.Done {
+		cause, kind := "wanted", d.Object().Key().Kind
+		if d.Drift {
+			cause = "drift"
+			m.mu.Lock()
+			m.drift[kind]++
+			m.mu.Unlock()
+		}
+		m.changes.WithLabelValues(string(kind), d.Action.Verb(), cause).Inc()
+	}
+	for _, f := range t.Failures {
+		m.failures.WithLabelValues(string(f.Key.Kind)).Inc()
+	}
+}
+
+func (m *metrics) driftCounts() map[state.Kind]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[state.Kind]int, len(m.drift))
+	for k, n := range m.drift {
+		out[k] = n
+	}
+	return out
+}
+
+// objects counts the engine's objects when it is asked.
+type objects struct{ agent *agent }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// Describe sends nothing: what there is depends on the kinds.
+func (objects) Describe(chan<- *prometheus.Desc) {}
+
+// Collect counts on the loop's goroutine; a loop that does not answer within a
+// second gives no numbers.
+func (o objects) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	desc := describe("plumb_objects", "Objects, by kind and state (wanted, had, failing).", "kind", "state")
+	var counts map[state.Kind]reconcile.Count
+	pending, endpoints := 0, 0
+	if o.agent.loop.Ask(ctx, func(e *reconcile.Engine) {
+		counts = e.Counts()
+		pending, endpoints = len(o.agent.sources.pending()), len(o.agent.sources.endpoints)
+	}) != nil {
+		return
+	}
+	for kind, c := range counts {
+		for s, n := range map[string]int{"wanted": c.Wanted, "had": c.Had, "failing": c.Failing} {
+			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), string(kind), s)
+		}
+	}
+	out <- prometheus.MustNewConstMetric(describe("plumb_endpoints", "Endpoints on this node."),
+		prometheus.GaugeValue, float64(endpoints))
+	out <- prometheus.MustNewConstMetric(describe("plumb_endpoints_pending", "Endpoints that wait for their interface."),
+		prometheus.GaugeValue, float64(pending))
+}

@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/plumbnet/plumb/reconcile"
+)
+
+// turned is called on the loop's goroutine after every turn: it says and counts
+// what the turn did. Where nothing changed it says nothing.
+func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
+	now := time.Now()
+	a.lastTurn.Store(&now)
+	for _, d := range t.Done {
+		attrs := []any{"origin", d.Origin}
+		if d.Drift {
+			attrs = append(attrs, "cause", "drift")
+		}
+		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
+	}
+	for _, f := range t.Failures {
+		if f.Attempts > 1 {
+			a.Log.Debug("still failing", "object", f.Key.String(), "err", f.Err, "attempts", f.Attempts)
+			continue
+		}
+		what := "cannot be made"
+		if f.Conflict() {
+			what = "conflict"
+		}
+		a.Log.Error(what, "object", f.Key.String(), "origin", f.Origin, "err", f.Err)
+	}
+	if a.DryRun {
+		a.sayPlan(t.Plan)
+	}
+	a.sayWarnings()
+	if a.sources.file != nil && e.Settled() {
+		a.converged.Store(&now)
+		if !a.ready.Load() && len(e.Failures()) == 0 {
+			a.ready.Store(true)
+		}
+	}
+	a.metrics.turned(t)
+}
+
+// sayPlan logs what a dry run would do, when that is news.
+func (a *agent) sayPlan(p reconcile.Plan) {
+	text := p.Text(nil)
+	if text == a.saidPlan {
+		return
+	}
+	a.saidPlan = text
+	for _, s := range p.Steps {
+		a.Log.Info("would: "+s.Action.String()+" "+s.Change.String(), "origin", s.Origin)
+	}
+	a.Log.Info("dry run: " + p.Summary())
+}
+
+// sayWarnings logs what cannot be made as the file says, and which endpoints
+// wait, when that is news.
+func (a *agent) sayWarnings() {
+	said := make(map[string]bool, len(a.saidWarnings))
+	for _, w := range a.sources.warnings {
+		text := w.String()
+		said[text] = true
+		if !a.saidWarnings[text] {
+			a.Log.Warn(w.Text, "where", w.Where)
+		}
+	}
+	for _, p := range a.sources.pending() {
+		text := p.String()
+		said[text] = true
+		if !a.saidWarnings[text] {
+			a.Log.Info("endpoint waits", "endpoint", p.Endpoint, "reason", p.Reason)
+		}
+	}
+	a.saidWarnings = said
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/plumbnet/plumb/agent"
+	"github.com/spf13/cobra"
+)
+
+func agentCommand(o *options) *cobra.Command {
+	var dryRun bool
+	var http, format, level string
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "converge this node for ever",
+		Long: "Converge this node for ever: the state file, the endpoint records and the kernel are watched,\n" +
+			"and whatever differs is put right. SIGTERM ends it and leaves the kernel's state in place.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(o, format, level)
+			if err != nil {
+				return err
+			}
+			return agent.Run(cmd.Context(), agent.Options{
+				File: o.file, Node: o.node, StateDir: o.stateDir, Socket: o.socket,
+				HTTP: http, DryRun: dryRun, Version: version, Log: log,
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&dryRun, "dry-run", false, "only log the differences")
+	f.StringVar(&http, "http", "127.0.0.1:9178", "`address` of /healthz, /readyz, /metrics and /status; empty: none")
+	f.StringVar(&format, "log-format", "text", "`form` of the log: text, json")
+	f.StringVar(&level, "log-level", "info", "`least` of what is logged: debug, info, warn, error")
+	return cmd
+}
+
+func logger(o *options, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: it is one of debug, info, warn, error", level)
+	}
+	h := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(o.stderr, h)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(o.stderr, h)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: it is one of text, json", format)
+}

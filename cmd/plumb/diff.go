@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/plumbnet/plumb/agent"
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/state"
+	"github.com/spf13/cobra"
+)
+
+func diffCommand(o *options) *cobra.Command {
+	var against string
+	cmd := o.printing(&cobra.Command{
+		Use:   "diff",
+		Short: "print what apply would change, and change nothing",
+		Long: "Compare the node with its state file: one line an object, + to add, - to delete, ~ to change\n" +
+			"(old -> new), with the line of the file or the endpoint that asks for it.\n" +
+			"Exit status: 0 no difference, 1 differences, 2 error.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), o, against) },
+	}, "text", "json")
+	cmd.Flags().StringVar(&against, "against", "", "compare with a `snapshot` (of plumb snapshot) in place of the kernel")
+	return cmd
+}
+
+func diff(ctx context.Context, o *options, against string) error {
+	l, err := agent.Load(o.file, o.node)
+	if err != nil {
+		return err
+	}
+	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir)
+	if err != nil {
+		return err
+	}
+	defer once.Close()
+	var p reconcile.Plan
+	if against != "" {
+		var have state.Snapshot
+		if have, err = readSnapshot(against); err != nil {
+			return err
+		}
+		want, origin := once.Want()
+		p = reconcile.Diff(want, have, origin)
+	} else if p, err = once.Plan(ctx); err != nil {
+		return err
+	}
+	o.warn(l, once.Warnings())
+	if l.File.BGP != nil {
+		fmt.Fprintln(o.stderr, "plumb: learned routes are left out of the comparison: no agent speaks BGP here")
+	}
+	if err := o.printPlan(p); err != nil {
+		return err
+	}
+	if !p.Empty() {
+		return exitError(exitDifferent)
+	}
+	return nil
+}
+
+func readSnapshot(path string) (state.Snapshot, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	var s state.Snapshot
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", path, err)
+	}
+	return s, nil
+}

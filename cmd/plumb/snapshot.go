@@ -1,0 +1,28 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/plumbnet/plumb/agent"
+	"github.com/spf13/cobra"
+)
+
+func snapshotCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "snapshot",
+		Short: "print what plumb owns in the kernel now, as JSON for diff --against",
+		Long: "Print what plumb owns in the kernel now, as JSON for `plumb diff --against`.\n" +
+			"Sysctls bear no mark of ownership: those that the state file asks for are printed.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := agent.Load(o.file, o.node)
+			if err != nil {
+				fmt.Fprintln(o.stderr, "plumb: sysctls are left out, for there is no valid state file:")
+				complain(o.stderr, err)
+			}
+			s, err := agent.Snapshot(cmd.Context(), l, o.node, o.stateDir)
+			return errors.Join(err, printJSON(o.stdout, s))
+		},
+	}
+}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+func versionCommand(o *options) *cobra.Command {
+	return o.printing(&cobra.Command{
+		Use:   "version",
+		Short: "print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if o.output == "json" {
+				return printJSON(o.stdout, map[string]string{"version": version, "go": runtime.Version()})
+			}
+			fmt.Fprintf(o.stdout, "plumb %s (%s)\n", version, runtime.Version())
+			return nil
+		},
+	}, "text", "json")
+}
