@@ -1,0 +1,102 @@
+package pod
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plumbnet/plumb/kernel/sysctl"
+	"github.com/plumbnet/plumb/state"
+)
+
+// setHostSysctls sets what the host end is to have from its first packet on, and
+// what plays a part only when the link comes up: accept_dad, addr_gen_mode and
+// disable_ipv6, which nobody keeps so later.
+func (w *wiring) setHostSysctls() error {
+	conf4, conf6 := "net/ipv4/conf/"+w.HostEnd+"/", "net/ipv6/conf/"+w.HostEnd+"/"
+	if err := write(
+		state.Sysctl{Path: conf4 + "proxy_arp", Value: "1"},
+		// The default delays the answer by up to 0.8 s.
+		state.Sysctl{Path: "net/ipv4/neigh/" + w.HostEnd + "/proxy_delay", Value: "0"},
+		state.Sysctl{Path: conf4 + "forwarding", Value: "1"},
+		state.Sysctl{Path: conf4 + "rp_filter", Value: "1"},
+	); err != nil {
+		return err
+	}
+	err := write(
+		state.Sysctl{Path: conf6 + "forwarding", Value: "1"},
+		state.Sysctl{Path: conf6 + "accept_ra", Value: "0"},
+		state.Sysctl{Path: conf6 + "proxy_ndp", Value: "1"},
+		state.Sysctl{Path: conf6 + "accept_dad", Value: "0"},
+	)
+	if !w.has6() {
+		// A pod without IPv6 is fine on a kernel without it.
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return errors.Join(err, write(
+		// Where the node makes its addresses otherwise, or none: the gateway's
+		// comes from the MAC address.
+		state.Sysctl{Path: conf6 + "addr_gen_mode", Value: "0"},
+		state.Sysctl{Path: conf6 + "disable_ipv6", Value: "0"},
+	))
+}
+
+// setPodSysctls readies the pod's end for IPv6, which container runtimes switch
+// off in a new namespace.
+func (w *wiring) setPodSysctls() error {
+	if !w.has6() {
+		return nil
+	}
+	return inside(w.ns, func() error {
+		return write(
+			state.Sysctl{Path: "net/ipv6/conf/lo/disable_ipv6", Value: "0"},
+			state.Sysctl{Path: "net/ipv6/conf/" + w.IfName + "/disable_ipv6", Value: "0"},
+			state.Sysctl{Path: "net/ipv6/conf/" + w.IfName + "/accept_dad", Value: "0"},
+		)
+	})
+}
+
+func write(list ...state.Sysctl) error {
+	for _, s := range list {
+		if err := sysctl.Write(s.Path, s.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inside calls f on a thread that is in the namespace ns: /proc/sys/net is that
+// of the thread which opens a file. f must not start goroutines that use it.
+func inside(ns *os.File, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// If the thread cannot return to where it was, it stays locked and ends
+		// with the goroutine, so that nothing else ever runs on it.
+		runtime.LockOSThread()
+		back, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		defer back.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			runtime.UnlockOSThread()
+			done <- fmt.Errorf("setns %s: %w", ns.Name(), err)
+			return
+		}
+		err = f()
+		if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
