@@ -21,11 +21,11 @@ import (
 
 // namespace is one of a pod's, held by a process that does nothing in it.
 type namespace struct {
-	t   *testing.T
+	t   testing.TB
 	pid int
 }
 
-func newNamespace(t *testing.T) namespace {
+func newNamespace(t testing.TB) namespace {
 	t.Helper()
 	cmd := exec.Command("sleep", "infinity")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
@@ -67,7 +67,8 @@ const node = `
 	echo 1 > /proc/sys/net/ipv4/ip_forward
 	echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 	ip address add 172.18.0.3/32 dev lo
-	ip address add fc00::3/128 dev lo nodad`
+	ip address add fc00::3/128 dev lo nodad
+	until ip -6 route show table local | grep -q fc00::3; do sleep 0.01; done`
 
 func route(t *testing.T, s Spec) {
 	t.Helper()

@@ -106,6 +106,7 @@ func (w *wiring) run(ctx context.Context) error {
 		{"pod's addresses", w.addAddresses},
 		{"IPv4 gateway", w.addGateway4},
 		{"IPv6 gateway", w.addGateway6},
+		{"IPv6 addresses", func() error { return w.settle(ctx) }},
 		{"setting the pod's lo up", w.setLoopbackUp},
 	} {
 		if err := ctx.Err(); err != nil {
