@@ -13,7 +13,8 @@ import (
 	"github.com/plumbnet/plumb/state"
 )
 
-// Apply carries out changes in one transaction, and gives one error for each
+// Apply carries out changes in one transaction (a dormant table is woken by a
+// second one), and gives one error for each
 // (nil: done), in their order. Adding what is there and deleting what is not are
 // no errors and send nothing.
 //
@@ -72,7 +73,9 @@ func (k *Kind) apply(ctx context.Context, changes []state.Change[state.Object], 
 		switch {
 		case err == nil && guilty == nil:
 			k.committed(p)
-			return
+			if !p.asleep {
+				return
+			}
 		case errors.Is(err, unix.ERESTART):
 			if tries++; tries > restarts {
 				fail(err)
@@ -84,11 +87,18 @@ func (k *Kind) apply(ctx context.Context, changes []state.Change[state.Object], 
 			// The kernel stops at the first bad element of a message: for the
 			// next try each is in one of its own, and all bad ones will be told.
 			apart = true
+		case !apart && t.count > 0 && isKernel(err):
+			apart = true // kernels before 5.12 do not say which element
 		default:
 			k.applyInParts(ctx, changes, live, errs, err)
 			return
 		}
 	}
+}
+
+func isKernel(err error) bool {
+	var e *kernelError
+	return errors.As(err, &e)
 }
 
 // manyElements is how many make it worth while not to listen.
@@ -201,7 +211,7 @@ func (p *plan) batch(t *batch) *batch {
 		t.deleteTable(p.delTable)
 		return t
 	}
-	if p.addTable >= 0 {
+	if p.addTable >= 0 && !p.have.dormant {
 		t.makeTable(p.addTable)
 	}
 	setNames, chainNames := slices.Sorted(maps.Keys(p.sets)), slices.Sorted(maps.Keys(p.chains))
@@ -240,6 +250,13 @@ func (p *plan) batch(t *batch) *batch {
 	}
 	for _, name := range chainNames {
 		p.chains[name].makeRules(t, name)
+	}
+	if p.addTable >= 0 && p.have.dormant {
+		// The kernel does not wake a table and change its hooks in one
+		// transaction (nft_table_pending_update): it is woken when it is right.
+		if p.asleep = len(t.parts) > 0; !p.asleep {
+			t.makeTable(p.addTable)
+		}
 	}
 	return t
 }
@@ -283,7 +300,7 @@ func (k *Kind) committed(p *plan) {
 		k.have = newRuleset()
 	}
 	if p.addTable >= 0 {
-		k.have.table, k.have.dormant = true, false
+		k.have.table, k.have.dormant = true, p.asleep
 	}
 	for name, s := range p.sets {
 		s.commit(k.have, name)

@@ -45,6 +45,8 @@ func TestCanonicalRefuses(t *testing.T) {
 		"meta l4proto tcp masquerade to :5-1":  "range",
 		"accept drop":                          "nothing may follow",
 		"masquerade counter":                   "unknown flag",
+		`iifname eth0" drop`:                   "quoted",
+		`iifname "eth0 drop`:                   "quoted",
 		"iifname eth0 drop":                    "quoted",
 		`iifname "" drop`:                      "quoted",
 		`iifname "*" drop`:                     "not an interface",

@@ -150,8 +150,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 func (c *compiler) ifname(key expr.MetaKey) error {
 	op := c.op()
 	s := c.next()
-	name, ok := strings.CutPrefix(s, `"`)
-	if name, ok = strings.CutSuffix(name, `"`); !ok || len(s) < 3 {
+	name := strings.TrimSuffix(strings.TrimPrefix(s, `"`), `"`)
+	if name == "" || len(name)+2 != len(s) {
 		return fmt.Errorf("want a quoted name, not %q", s)
 	}
 	prefix, wild := strings.CutSuffix(name, "*")

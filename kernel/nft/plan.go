@@ -15,11 +15,11 @@ import (
 // are done already are not in it.
 type plan struct {
 	have               *ruleset
-	addTable, delTable int // the change that asks for it, or -1
+	addTable, delTable int  // the change that asks for it, or -1
+	asleep             bool // a dormant table is woken by a transaction of its own, later
 	sets               map[string]*setPlan
 	chains             map[string]*chainPlan
 	failed             map[int]error // changes that cannot be carried out, by index
-
 }
 
 type setPlan struct {

@@ -218,8 +218,15 @@ func decodeKernelRule(as attrs) kernelRule {
 
 func (r *ruleset) addObject(as attrs) {
 	kinds := words{
-		{"counter", 1}, {"quota", 2}, {"ct helper", 3}, {"limit", 4}, {"tunnel", 6},
-		{"ct timeout", 7}, {"secmark", 8}, {"ct expectation", 9}, {"synproxy", 10},
+		{"counter", 1},
+		{"quota", 2},
+		{"ct helper", 3},
+		{"limit", 4},
+		{"tunnel", 6},
+		{"ct timeout", 7},
+		{"secmark", 8},
+		{"ct expectation", 9},
+		{"synproxy", 10},
 	}
 	typ := as.u32(unix.NFTA_OBJ_TYPE)
 	s := &setState{object: typ, kernelName: as.str(unix.NFTA_OBJ_NAME)}
@@ -298,8 +305,14 @@ func typeName(n uint32) string {
 		return "verdict"
 	}
 	names := words{
-		{ipv4Addr, typeIPv4}, {ipv6Addr, typeIPv6}, {"ether_addr", 9}, {"inet_proto", 12}, {"inet_service", 13},
-		{"mark", 19}, {"iface_index", 20}, {"ifname", 41},
+		{ipv4Addr, typeIPv4},
+		{ipv6Addr, typeIPv6},
+		{"ether_addr", 9},
+		{"inet_proto", 12},
+		{"inet_service", 13},
+		{"mark", 19},
+		{"iface_index", 20},
+		{"ifname", 41},
 	}
 	if n>>6 == 0 {
 		if s, ok := names.name(n); ok {

@@ -1,10 +1,6 @@
 package nft
 
-import (
-	"slices"
-
-	"github.com/plumbnet/plumb/state"
-)
+import "github.com/plumbnet/plumb/state"
 
 // ruleChange is a change of a chain's rules, with the expressions compiled.
 type ruleChange struct {
@@ -125,9 +121,4 @@ func keep(cur []kernelRule, final []*slot, remake func(kernelRule) bool) {
 			j++
 		}
 	}
-}
-
-// unchanged says whether final is cur.
-func unchanged(cur []kernelRule, final []*slot) bool {
-	return len(cur) == len(final) && !slices.ContainsFunc(final, func(s *slot) bool { return s.old == nil })
 }

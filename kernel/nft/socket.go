@@ -20,20 +20,20 @@ const receiveSize = 64 << 10
 // burst of events.
 const queueSize = 8 << 20
 
-// errKernel is an error that the kernel gave for a message.
-type errKernel struct {
+// kernelError is an error that the kernel gave for a message.
+type kernelError struct {
 	errno syscall.Errno
 	text  string // NLMSGERR_ATTR_MSG, mostly empty
 }
 
-func (e *errKernel) Error() string {
+func (e *kernelError) Error() string {
 	if e.text != "" {
 		return e.errno.Error() + ": " + e.text
 	}
 	return e.errno.Error()
 }
 
-func (e *errKernel) Unwrap() error { return e.errno }
+func (e *kernelError) Unwrap() error { return e.errno }
 
 // socket is a netlink socket to nf_tables. nf_tables works synchronously: when
 // a request is sent, its answer is there to be read.
@@ -158,15 +158,15 @@ const sizeofGenmsg = 4 // struct nfgenmsg
 
 // error is the content of an NLMSG_ERROR message: nil for an acknowledgement,
 // and the offset in the request that it is about, 0 where it does not say.
-func (m message) error() (err *errKernel, offset int) {
+func (m message) error() (err *kernelError, offset int) {
 	if len(m.body) < 4 {
-		return &errKernel{errno: unix.EBADMSG}, 0
+		return &kernelError{errno: unix.EBADMSG}, 0
 	}
 	errno := -int32(binary.NativeEndian.Uint32(m.body))
 	if errno == 0 {
 		return nil, 0
 	}
-	err = &errKernel{errno: syscall.Errno(errno)}
+	err = &kernelError{errno: syscall.Errno(errno)}
 	if m.flags&unix.NLM_F_ACK_TLVS == 0 || m.flags&unix.NLM_F_CAPPED == 0 || len(m.body) < 4+unix.NLMSG_HDRLEN {
 		return err, 0
 	}

@@ -2,18 +2,22 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
 	"github.com/plumbnet/plumb/state"
 )
 
 // watch gives a channel that gets a value when again was called.
-func watch(t *testing.T, ctx context.Context, k *Kind) chan struct{} {
+func watch(ctx context.Context, t *testing.T, k *Kind) chan struct{} {
 	t.Helper()
 	called := make(chan struct{}, 1)
 	err := k.Watch(ctx, func([]state.Event[state.Object]) { t.Error("changed was called") }, func() {
@@ -61,7 +65,7 @@ func forget(called chan struct{}) {
 
 func TestDrift(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
-		called := watch(t, t.Context(), k)
+		called := watch(t.Context(), t, k)
 		want := typical()
 		converge(t, k, want)
 		drifts := []string{
@@ -121,7 +125,7 @@ func TestRestoredByHand(t *testing.T) {
 // Own transactions are not reported, and after them nothing is dumped.
 func TestOwnChangesAreSilent(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
-		called := watch(t, t.Context(), k)
+		called := watch(t.Context(), t, k)
 		want, list := withMany(5000)
 		read(t, k)
 		apply(t, k, diff(nil, want))
@@ -146,7 +150,7 @@ func TestOwnChangesAreSilent(t *testing.T) {
 // Changes of other tables do not lead to a dump, and are not reported.
 func TestOtherTables(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
-		called := watch(t, t.Context(), k)
+		called := watch(t.Context(), t, k)
 		converge(t, k, typical())
 		forget(called)
 		have := k.have
@@ -177,7 +181,7 @@ func TestOverflow(t *testing.T) {
 		if err := k.events.conn.SetReadBuffer(4 << 10); err != nil {
 			t.Fatal(err)
 		}
-		called := watch(t, t.Context(), k)
+		called := watch(t.Context(), t, k)
 		_, list := withMany(3000)
 		path := script(t, list)
 		nstest.Sh(t, "sed -i s/plumb/other/ "+path+"; nft -f "+path)
@@ -198,7 +202,7 @@ func TestWatchEnds(t *testing.T) {
 		idle := runtime.NumGoroutine()
 		for range 20 {
 			ctx, cancel := context.WithCancel(t.Context())
-			called := watch(t, ctx, k)
+			called := watch(ctx, t, k)
 			if err := k.Watch(ctx, nil, nil); err == nil {
 				t.Fatal("watched twice")
 			}
@@ -213,7 +217,7 @@ func TestWatchEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		watch(t, t.Context(), other)
+		watch(t.Context(), t, other)
 		if err := other.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +237,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // While others change their tables without a pause, reading and changing go on.
 func TestUnderChurn(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
-		called := watch(t, t.Context(), k)
+		called := watch(t.Context(), t, k)
 		other := newKind(t) // as another program
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -273,10 +277,27 @@ func copyTableName(b *batch, name string) {
 	b.b = []byte(strings.ReplaceAll(string(b.b), tableName, name))
 }
 
-func TestExplain(t *testing.T) {
-	for _, err := range []error{&errKernel{errno: 1}, &errKernel{errno: 22}} {
-		if got := explain(err).Error(); !strings.Contains(got, "CAP_NET_ADMIN") && !strings.Contains(got, "nf_tables") {
-			t.Error(got)
+// Without the right, and where there is no nf_tables, the error says so.
+func TestErrorsSayWhatIsMissing(t *testing.T) {
+	run(t, func(t *testing.T, k *Kind) {
+		err := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var none [2]unix.CapUserData
+			if e := unix.Capset(&h, &none[0]); e != nil {
+				err <- e
+				return
+			}
+			err <- k.Read(context.Background(), func(state.Object) {})
+		}()
+		if e := <-err; !errors.Is(e, unix.EPERM) || !strings.HasPrefix(e.Error(), "nftables: CAP_NET_ADMIN is missing") {
+			t.Error(e)
+		}
+	})
+	for _, errno := range []syscall.Errno{unix.EINVAL, unix.EOPNOTSUPP} {
+		if err := explain(&kernelError{errno: errno}); !errors.Is(err, errno) || !strings.Contains(err.Error(), "CONFIG_NF_TABLES") {
+			t.Error(err)
 		}
 	}
 }
