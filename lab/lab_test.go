@@ -81,6 +81,16 @@ func checkExec(t *testing.T, c *cluster) {
 	if _, stderr, code := c.run("exec", "node9", "--", "true"); code != 2 || !strings.Contains(stderr, "there are node1") {
 		t.Errorf("exec in a node that is not there: exit status %d, %s", code, stderr)
 	}
+	// A command's orphans are the supervisor's to reap.
+	c.ok("exec", "a1", "--", "sh", "-c", "(sleep 0.1 &)")
+	time.Sleep(150 * time.Millisecond)
+	left := c.eventually(func() string {
+		out, _, _ := c.run("exec", "a1", "--", "sh", "-c", "ps -eo stat=,args= | grep ^Z")
+		return out
+	})
+	if left != "" {
+		t.Errorf("zombies are left:\n%s", left)
+	}
 	if _, _, code := c.run("exec", "a1", "--", "no-such-command"); code != 127 {
 		t.Errorf("exec of a command that is not there: exit status %d", code)
 	}
@@ -146,7 +156,7 @@ func checkAgent(t *testing.T, c *cluster) {
 // A signal goes on to the command, and a command ends with its client.
 func TestExecSignals(t *testing.T) {
 	c := newCluster(t, nil)
-	c.ok("up", "-f", c.topology("", ""))
+	c.ok("up")
 
 	cmd := c.command("exec", "a1", "--", "sh", "-c", "trap 'exit 5' INT; touch $PLUMB_LAB_DIR/trapped; while :; do sleep 0.02; done")
 	if err := cmd.Start(); err != nil {

@@ -143,6 +143,9 @@ func namespaces() *syscall.SysProcAttr {
 }
 
 func startError(err error) error {
+	if os.Geteuid() == 0 && errors.Is(err, syscall.EPERM) {
+		return fmt.Errorf("lab: this root may not make namespaces (%w): it lacks CAP_SYS_ADMIN; a container needs --privileged", err)
+	}
 	if os.Geteuid() != 0 && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EINVAL)) {
 		return fmt.Errorf("lab: this machine gives users no namespaces (%w): run it as root, or allow them "+
 			"(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", err)
