@@ -60,10 +60,15 @@ func Run(ctx context.Context, o Options) error {
 	a := &agent{Options: o, started: time.Now()}
 	a.file.Store(&FileStatus{Path: o.File})
 	rl := &reloader{path: o.File, node: o.Node, log: o.Log, sleep: time.Sleep}
-	first, status := a.firstFile(rl)
+	good, err := loadLastGood(o.StateDir, o.Node)
+	if err != nil {
+		o.Log.Warn("the last good state cannot be used", "err", err)
+	}
+	first, status := a.firstFile(rl, good)
+	tables := ownTables(first, good)
 	a.file.Store(&status)
 
-	k, err := OpenKernel(o.StateDir, a.tables(first)...)
+	k, err := OpenKernel(o.StateDir, tables...)
 	if err != nil {
 		return err
 	}
@@ -71,6 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	engine := k.Engine()
 	protect(engine, first)
 	a.sources = newSources(engine, o.Node)
+	k.Sysctls.Lasts = a.sources.handWired
 	a.loop = reconcile.NewLoop(engine)
 	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
 	a.metrics = newMetrics(a)
@@ -98,11 +104,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // firstFile loads the file, or else the last good copy of it.
-func (a *agent) firstFile(rl *reloader) (*Loaded, FileStatus) {
-	good, err := loadLastGood(a.StateDir, a.Node)
-	if err != nil {
-		a.Log.Warn("the last good state cannot be used", "err", err)
-	}
+func (a *agent) firstFile(rl *reloader, good *Loaded) (*Loaded, FileStatus) {
 	l, status, _ := rl.look()
 	if l != nil {
 		if err := saveLastGood(a.StateDir, l); err != nil {
@@ -116,16 +118,6 @@ func (a *agent) firstFile(rl *reloader) (*Loaded, FileStatus) {
 		status.LastGood, status.Hash = true, good.Hash
 	}
 	return good, status
-}
-
-// tables are the routing tables that are plumb's to look into: that of the file,
-// and that of the last good one, which a restart may come between.
-func (a *agent) tables(first *Loaded) []uint32 {
-	tables := []uint32{state.TableMain}
-	if first != nil {
-		tables = []uint32{first.File.Settings.RouteTable}
-	}
-	return tables
 }
 
 // firstFacts fills the sources before the first turn, and subscribes to the
@@ -189,7 +181,9 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 		a.Log.Warn("cannot keep a copy of the state file", "err", err)
 	}
 	a.loop.Do(func(e *reconcile.Engine) {
-		k.Routes.AddTable(l.File.Settings.RouteTable)
+		if k.Routes.AddTable(l.File.Settings.RouteTable) {
+			a.loop.ReadAgain(state.KindRoute)
+		}
 		protect(e, l)
 		a.note(a.sources.setFile(l.File))
 		a.loop.Resync = l.File.Settings.ResyncInterval

@@ -23,6 +23,7 @@ import (
 type Kernel struct {
 	Host      *host.Host
 	Routes    *route.Kind
+	Sysctls   *sysctl.Kind
 	Originals *sysctl.Originals
 	kinds     []reconcile.Kind
 	closers   []func()
@@ -57,7 +58,7 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	if k.Originals, err = sysctl.OpenOriginals(filepath.Join(stateDir, originalsName)); err != nil {
 		return fail("the record of sysctls", err)
 	}
-	sysctls.Originals = k.Originals
+	sysctls.Originals, k.Sysctls = k.Originals, sysctls
 	k.kinds = append(k.kinds, reconcile.KindOf(sysctls, false, state.KindSysctl))
 
 	neighbours, err := neigh.New(ownsNeighbours)
@@ -70,7 +71,7 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	if k.Routes, err = route.New(tables...); err != nil {
 		return fail("routes", err)
 	}
-	k.closers = append(k.closers, k.Routes.Close)
+	k.closers = append(k.closers, func() { _ = k.Routes.Close() })
 	k.kinds = append(k.kinds, reconcile.KindOf(k.Routes, false, state.KindRoute))
 
 	nftKinds := []state.Kind{state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/render"
@@ -24,12 +22,14 @@ type Once struct {
 // NewOnce renders what a loaded state file wants on this host; endpoint records
 // come from the state directory.
 func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, error) {
-	k, err := OpenKernel(stateDir, ownTables(l, stateDir, node)...)
+	good, _ := loadLastGood(stateDir, node) // without one, there is no earlier table to look into
+	k, err := OpenKernel(stateDir, ownTables(l, good)...)
 	if err != nil {
 		return nil, err
 	}
 	o := &Once{Loaded: l, kernel: k, engine: k.Engine()}
 	o.sources = newSources(o.engine, node)
+	k.Sysctls.Lasts = o.sources.handWired
 	protect(o.engine, l)
 	if err := o.fill(ctx, stateDir); err != nil {
 		k.Close()
@@ -38,15 +38,17 @@ func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, erro
 	return o, nil
 }
 
-// ownTables are the routing tables to look into: the file's, and that of the
-// state that was in force before it.
-func ownTables(l *Loaded, stateDir, node string) []uint32 {
-	tables := []uint32{state.TableMain}
-	if l != nil {
-		tables = []uint32{l.File.Settings.RouteTable}
+// ownTables are the routing tables to look into: that of the state to be, and that
+// of the state which was in force before it. Either may be nil.
+func ownTables(states ...*Loaded) []uint32 {
+	var tables []uint32
+	for _, l := range states {
+		if l != nil {
+			tables = append(tables, l.File.Settings.RouteTable)
+		}
 	}
-	if good, err := loadLastGood(stateDir, node); err == nil && good != nil && good.File.Settings.RouteTable != tables[0] {
-		tables = append(tables, good.File.Settings.RouteTable)
+	if len(tables) == 0 {
+		tables = append(tables, state.TableMain)
 	}
 	return tables
 }
@@ -88,6 +90,17 @@ func (o *Once) Warnings() []string {
 // Want is what should be.
 func (o *Once) Want() (state.Snapshot, func(state.Key) string) {
 	return o.engine.Want(), o.engine.Origin
+}
+
+// Against gives what differs from a snapshot, in place of the kernel.
+func (o *Once) Against(have state.Snapshot) reconcile.Plan {
+	want := o.engine.Want()
+	for key, object := range have {
+		if want[key] == nil && o.engine.Kept(object) {
+			delete(have, key)
+		}
+	}
+	return reconcile.Diff(want, have, o.engine.Origin)
 }
 
 // Plan reads the kernel and gives what differs, with what is in the way of it.
@@ -174,60 +187,6 @@ func (o *Once) Restore(ctx context.Context, before state.Snapshot) (reconcile.Pl
 		return reconcile.Plan{}, err
 	}
 	return o.Apply(ctx, o.engine.Plan())
-}
-
-// Cleanup removes all that plumb owns from the node, puts changed sysctls back to
-// what they were, and clears the state directory. Host ends that the state file
-// names were made by other hands, and stay; l may be nil.
-func Cleanup(ctx context.Context, l *Loaded, node, stateDir string, dryRun bool) (reconcile.Plan, error) {
-	if good, err := loadLastGood(stateDir, node); l == nil && err == nil {
-		l = good
-	}
-	k, err := OpenKernel(stateDir, ownTables(l, stateDir, node)...)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	defer k.Close()
-	o := &Once{kernel: k, engine: k.Engine()}
-	o.sources = newSources(o.engine, node)
-	o.engine.Keep(handWired(l, node))
-	var wanted []render.Wanted
-	for _, s := range k.Originals.Restorations() {
-		wanted = append(wanted, render.Wanted{Object: s, Origin: "as it was before plumb"})
-	}
-	if err := o.engine.SetSource(reconcile.Source{Rank: rankNode, ID: "originals"}, wanted); err != nil {
-		return reconcile.Plan{}, err
-	}
-	p, err := o.Plan(ctx)
-	if err != nil || dryRun {
-		return p, err
-	}
-	done, err := o.Apply(ctx, p)
-	if err != nil {
-		return done, err
-	}
-	return done, clearStateDir(stateDir)
-}
-
-func handWired(l *Loaded, node string) func(state.Object) bool {
-	names := map[string]bool{}
-	if l != nil {
-		for _, e := range render.FileEndpoints(l.File, node) {
-			names[e.Interface] = true
-		}
-	}
-	return func(o state.Object) bool {
-		link, ok := o.(state.Link)
-		return ok && names[link.Name]
-	}
-}
-
-func clearStateDir(dir string) error {
-	return errors.Join(
-		os.RemoveAll(filepath.Join(dir, endpointsDir)),
-		os.RemoveAll(filepath.Join(dir, lastGoodName)),
-		os.RemoveAll(filepath.Join(dir, originalsName)),
-	)
 }
 
 // Snapshot reads what plumb owns now. Sysctls are told by what a state file wants

@@ -203,6 +203,17 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 	return errors.Join(errs...)
 }
 
+// handWired says whether the state file, and no CNI plugin, gives the device an
+// endpoint.
+func (s *sources) handWired(dev string) bool {
+	for id := range s.byInterface[dev] {
+		if s.endpoints[id].rank == rankFileEndpoint {
+			return true
+		}
+	}
+	return false
+}
+
 // Pending is an endpoint that is known and cannot be reached yet.
 type Pending struct {
 	Endpoint string `json:"endpoint"`
@@ -213,7 +224,7 @@ type Pending struct {
 func (p Pending) String() string { return p.Endpoint + ": " + p.Reason }
 
 func (s *sources) pending() []Pending {
-	var out []Pending
+	out := []Pending{}
 	for _, e := range s.endpoints {
 		if e.pending != "" {
 			out = append(out, Pending{Endpoint: e.Name, Origin: e.origin, Reason: e.pending})

@@ -32,12 +32,16 @@ func watchPath(ctx context.Context, path string, every time.Duration, log *slog.
 	} else {
 		defer w.Close()
 	}
-	poll := time.NewTicker(every)
-	defer poll.Stop()
-	for {
+	add := func() {
 		if err == nil {
 			addDirs(w, path)
 		}
+	}
+	poll := time.NewTicker(every)
+	defer poll.Stop()
+	add()
+	look(nil) // what came before the watch
+	for {
 		var names []string
 		select {
 		case <-ctx.Done():
@@ -51,6 +55,8 @@ func watchPath(ctx context.Context, path string, every time.Duration, log *slog.
 			log.Warn("file events were lost; looking again", "path", path, "err", e)
 		case <-poll.C:
 		}
+		// Before the look: a directory that has just come may fill at any time.
+		add()
 		look(names)
 	}
 }

@@ -103,6 +103,19 @@ func NewEngine(kinds ...Kind) *Engine {
 // Keep names objects that are never deleted, whoever wants them no more.
 func (e *Engine) Keep(match func(state.Object) bool) { e.keep = match }
 
+// Kept says whether Keep or a Hold keeps an object from being deleted.
+func (e *Engine) Kept(o state.Object) bool {
+	if e.keep != nil && e.keep(o) {
+		return true
+	}
+	for _, match := range e.holds {
+		if match(o) {
+			return true
+		}
+	}
+	return false
+}
+
 // Hold keeps what matches from being deleted until Release: the source that may
 // want it has not been read yet.
 func (e *Engine) Hold(name string, match func(state.Object) bool) { e.holds[name] = match }

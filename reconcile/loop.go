@@ -195,6 +195,9 @@ func (l *Loop) reread(ctx context.Context, all bool) {
 	}
 }
 
+// ReadAgain has a kind read in full before the next turn.
+func (l *Loop) ReadAgain(kind state.Kind) { l.readAgain(l.engine.byKind[kind]) }
+
 func (l *Loop) readAgain(ks *kindState) {
 	l.mu.Lock()
 	l.again[ks] = true

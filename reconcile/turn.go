@@ -59,7 +59,7 @@ func (e *Engine) plan(all bool) Plan {
 			e.settle(en)
 			continue
 		}
-		if s.Action == state.Delete && e.isHeld(en.have) {
+		if s.Action == state.Delete && e.Kept(en.have) {
 			delete(e.dirty, en)
 			continue
 		}
@@ -117,18 +117,6 @@ func (e *Engine) settleRules() {
 		en.have = en.want()
 		e.settle(en)
 	}
-}
-
-func (e *Engine) isHeld(have state.Object) bool {
-	if e.keep != nil && e.keep(have) {
-		return true
-	}
-	for _, match := range e.holds {
-		if match(have) {
-			return true
-		}
-	}
-	return false
 }
 
 // Done is one change that a turn made.

@@ -43,8 +43,7 @@ func diff(ctx context.Context, o *options, against string) error {
 		if have, err = readSnapshot(against); err != nil {
 			return err
 		}
-		want, origin := once.Want()
-		p = reconcile.Diff(want, have, origin)
+		p = once.Against(have)
 	} else if p, err = once.Plan(ctx); err != nil {
 		return err
 	}

@@ -104,6 +104,8 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 // a VM's tap, and two host ends. Their other ends stay in the namespace.
 func node(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, line := range []string{
+		// Addresses that come up later would be events of the kernel's own.
+		"echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad",
 		"ip link add eth0 type veth peer name peer0",
 		"ip link add tap0 type veth peer name vm0",
 		"ip link add plb000000000a1 address ee:ee:ee:ee:ee:ee type veth peer name pod1",

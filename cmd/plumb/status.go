@@ -118,8 +118,11 @@ func objectsLine(s *agent.Status) string {
 	for _, k := range kinds {
 		c := s.Objects[k]
 		part := fmt.Sprintf("%s %d", k, c.Wanted)
-		if c.Had != c.Wanted {
+		switch {
+		case c.Had < c.Wanted:
 			part = fmt.Sprintf("%s %d of %d", k, c.Had, c.Wanted)
+		case c.Had > c.Wanted:
+			part += fmt.Sprintf(" (and %d that nobody claims)", c.Had-c.Wanted)
 		}
 		parts = append(parts, part)
 	}

@@ -7,12 +7,17 @@ package nstest
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const inside = "PLUMB_NSTEST"
@@ -35,7 +40,13 @@ func Run(t *testing.T, body func(t *testing.T)) {
 	cmd.SysProcAttr = attr()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	cmd.WaitDelay = 5 * time.Second // for what it left in the background
+	err := cmd.Start()
+	if err == nil {
+		ns, nserr := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
+		err = errors.Join(nserr, cmd.Wait())
+		killAllIn(ns)
+	}
 	if err != nil || !bytes.Contains(out.Bytes(), []byte("--- PASS: "+t.Name())) {
 		t.Fatalf("in its namespace: %v\n%s", err, out.Bytes())
 	}
@@ -63,6 +74,22 @@ func RunBenchmark(b *testing.B, body func(b *testing.B)) {
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "Benchmark") || strings.HasPrefix(line, "    ") {
 			b.Log(strings.TrimSpace(line))
+		}
+	}
+}
+
+// killAllIn ends what the test left running in its namespace.
+func killAllIn(ns string) {
+	if own, err := os.Readlink("/proc/self/ns/net"); err != nil || ns == "" || ns == own {
+		return
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		if its, err := os.Readlink(p + "/ns/net"); err != nil || its != ns {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,7 @@ import (
 // Foreign are called from one goroutine at a time; what Watch calls comes from
 // another.
 type Kind struct {
-	tables  []uint32
+	tables  atomic.Pointer[[]uint32] // replaced whole: the watcher reads it too
 	sock    *rtnl.Socket
 	monitor *rtnl.Monitor
 	decoder *decoder
@@ -35,7 +36,8 @@ func New(tables ...uint32) (*Kind, error) {
 	if slices.Contains(tables, unix.RT_TABLE_LOCAL) || slices.Contains(tables, unix.RT_TABLE_UNSPEC) {
 		return nil, errors.New("routes: the tables unspec and local are the kernel's")
 	}
-	k := &Kind{tables: tables, places: newPlaces()}
+	k := &Kind{places: newPlaces()}
+	k.tables.Store(&tables)
 	var err error
 	if k.sock, err = rtnl.Open(); err != nil {
 		return nil, err
@@ -48,6 +50,20 @@ func New(tables ...uint32) (*Kind, error) {
 	}
 	k.decoder = newDecoder(k.sock.Names())
 	return k, nil
+}
+
+// AddTable has routes in one more table seen from the next Read on: the setting
+// was changed, and what is in the old table has to be found to be removed.
+//
+// It gives false where the table was seen already.
+func (k *Kind) AddTable(table uint32) bool {
+	tables := *k.tables.Load()
+	if slices.Contains(tables, table) {
+		return false
+	}
+	tables = append(slices.Clone(tables), table)
+	k.tables.Store(&tables)
+	return true
 }
 
 // Close ends a watch that is in progress and closes the sockets.
@@ -66,7 +82,7 @@ func (k *Kind) Read(ctx context.Context, yield func(state.Route)) error {
 	defer k.places.settled()
 	var r state.Route // one for all: its address goes into the decoder
 	var odd []state.Route
-	for _, table := range k.tables {
+	for _, table := range *k.tables.Load() {
 		for _, fam := range [...]byte{unix.AF_INET, unix.AF_INET6} {
 			for _, proto := range [...]byte{state.ProtoPlumb, state.ProtoBGP} {
 				var before slot

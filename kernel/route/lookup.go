@@ -114,7 +114,7 @@ func (k *Kind) Foreign(ctx context.Context, keys []state.Key) (map[state.Key]str
 	var r state.Route
 	var id []byte
 	var free map[string]bool // plumb's own stands first: what follows is not in the way
-	for _, table := range k.tables {
+	for _, table := range *k.tables.Load() {
 		for _, fam := range [...]byte{unix.AF_INET, unix.AF_INET6} {
 			free = map[string]bool{}
 			err := k.dump(ctx, fam, 0, table, func(m []byte) error {

@@ -101,7 +101,7 @@ func (w *watcher) routeEvent(m rtnl.Message) {
 		}
 		return
 	}
-	if !slices.Contains(w.k.tables, w.route.Table) {
+	if !slices.Contains(*w.k.tables.Load(), w.route.Table) {
 		return
 	}
 	switch {

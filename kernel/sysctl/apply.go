@@ -85,14 +85,14 @@ func (b *batch) plan(change int, s state.Sysctl) {
 
 // note puts down what the node had before, on disk, before anything is changed.
 // What cannot be put down is not changed. An interface of plumb's own needs no
-// note: its parameters go with it.
+// note, unless it Lasts: its parameters go with it.
 func (b *batch) note() {
 	if b.Originals == nil {
 		return
 	}
 	foreign := func(w write) bool {
 		_, dev, _ := device(w.Path)
-		return !link.Owned(dev)
+		return !link.Owned(dev) || b.Lasts != nil && b.Lasts(dev)
 	}
 	noted := false
 	for _, list := range [][]write{b.switches, b.others} {

@@ -25,6 +25,10 @@ type Kind struct {
 	// Originals, where it is not nil, gets the value of each parameter before
 	// it is first changed. Set it before the first Apply.
 	Originals *Originals
+	// Lasts, where it is not nil, names interfaces that bear plumb's mark and
+	// were made by other hands all the same: they outlive plumb, so their
+	// parameters go into Originals too.
+	Lasts func(dev string) bool
 
 	conn  *monitor.Conn
 	files files // for Read, Lookup and Apply, which one goroutine at a time calls

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
+	"github.com/plumbnet/plumb/state"
+)
+
+// Cleanup removes all that plumb owns from the node, puts changed sysctls back to
+// what they were, and clears the state directory. Host ends that the state file
+// names were made by other hands, and stay; l may be nil.
+func Cleanup(ctx context.Context, l *Loaded, node, stateDir string, dryRun bool) (reconcile.Plan, error) {
+	good, _ := loadLastGood(stateDir, node) // without one, there is no earlier table to look into
+	k, err := OpenKernel(stateDir, ownTables(l, good)...)
+	if err != nil {
+		return reconcile.Plan{}, err
+	}
+	defer k.Close()
+	o := &Once{kernel: k, engine: k.Engine()}
+	o.sources = newSources(o.engine, node)
+	if l == nil {
+		l = good
+	}
+	stays := handWired(l, node)
+	o.engine.Keep(func(object state.Object) bool {
+		link, ok := object.(state.Link)
+		return ok && stays[link.Name]
+	})
+	var wanted []render.Wanted
+	for _, s := range k.Originals.Restorations() {
+		if dev := deviceOf(s.Path); render.IsHostEnd(dev) && !stays[dev] {
+			continue // it goes with its device
+		}
+		wanted = append(wanted, render.Wanted{Object: s, Origin: "as it was before plumb"})
+	}
+	if err := o.engine.SetSource(reconcile.Source{Rank: rankNode, ID: "originals"}, wanted); err != nil {
+		return reconcile.Plan{}, err
+	}
+	p, err := o.Plan(ctx)
+	if err != nil || dryRun {
+		return p, err
+	}
+	done, err := o.Apply(ctx, p)
+	if err != nil {
+		return done, err
+	}
+	return done, clearStateDir(stateDir)
+}
+
+// handWired are the devices that the state file gives endpoints.
+func handWired(l *Loaded, node string) map[string]bool {
+	names := map[string]bool{}
+	if l != nil {
+		for _, e := range render.FileEndpoints(l.File, node) {
+			names[e.Interface] = true
+		}
+	}
+	return names
+}
+
+// deviceOf is the device that a parameter is of, as in net/ipv4/conf/DEV/proxy_arp.
+func deviceOf(path string) string {
+	if parts := strings.Split(path, "/"); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
+}
+
+func clearStateDir(dir string) error {
+	return errors.Join(
+		os.RemoveAll(filepath.Join(dir, endpointsDir)),
+		os.RemoveAll(filepath.Join(dir, lastGoodName)),
+		os.RemoveAll(filepath.Join(dir, originalsName)),
+	)
+}
