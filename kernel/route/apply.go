@@ -19,7 +19,7 @@ import (
 func (k *Kind) Apply(ctx context.Context, changes []state.Change[state.Route]) []error {
 	a := &apply{
 		k: k, ctx: ctx, changes: changes, errs: make([]error, len(changes)),
-		devices: devices{names: k.decoder.names, index: map[string]int32{}},
+		devices: devices{names: k.decoder.names, index: map[string]int32{}, sets: map[state.Multipath][]hop{}},
 	}
 	a.plain()
 	a.modify4()
@@ -49,21 +49,12 @@ type apply struct {
 	changes []state.Change[state.Route]
 	errs    []error
 	devices devices
-	buf     []hop
 
 	replace4 []int // IPv4 Modify: replace once it is clear whose the first is
 	unclear  []int // something is in the slot, or not what was expected
 	sweep    []int // several of plumb's own, or odd ones, are in the slot
 	unsure   []int // replies were lost
 	shared   []int // IPv6: a next hop that was not wanted could not be deleted
-}
-
-func (a *apply) hops(r *state.Route) ([]hop, error) {
-	hops, err := a.devices.hops(a.buf, r)
-	if err == nil {
-		a.buf = hops
-	}
-	return hops, err
 }
 
 // batch starts a batch whose failures go to failed, and whose lost replies are
@@ -78,7 +69,7 @@ func (a *apply) batch(failed func(i int, err error)) *rtnl.Batch {
 // add writes a request to make change i's After, with the flags that say how.
 func (a *apply) add(b *rtnl.Batch, flags uint16, i int) {
 	r := &a.changes[i].After
-	hops, err := a.hops(r)
+	hops, err := a.devices.hops(r)
 	if err != nil {
 		a.errs[i] = explain(r, err)
 		return
@@ -148,7 +139,7 @@ func (a *apply) plain() {
 
 // delete writes a request to delete r. Where its device is no more, neither is r.
 func (a *apply) delete(b *rtnl.Batch, i int, r *state.Route) {
-	hops, err := a.hops(r)
+	hops, err := a.devices.hops(r)
 	switch {
 	case errors.Is(err, unix.ENODEV):
 	case err != nil:
@@ -188,7 +179,7 @@ func (a *apply) isThere(list []int, absent *[]int) (there []int) {
 	b.Lost = nil
 	for _, i := range list {
 		r := &a.changes[i].Before
-		hops, err := a.hops(r)
+		hops, err := a.devices.hops(r)
 		if err != nil {
 			continue
 		}
@@ -212,7 +203,7 @@ func (a *apply) isFirst(list []int) []int {
 	b.Lost = func(i int) { not[i] = true }
 	for _, i := range list {
 		r := &a.changes[i].Before
-		hops, err := a.hops(r)
+		hops, err := a.devices.hops(r)
 		if err != nil {
 			not[i] = true
 			continue

@@ -24,7 +24,7 @@ func explain(r *state.Route, err error) error {
 		return fmt.Errorf("%s is down: %w", interfaces(r), err)
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
 		return fmt.Errorf("%s is not on-link: %w", gateways(r), err)
-	case errors.Is(err, unix.EINVAL) && r.Src.IsValid() && strings.Contains(strings.ToLower(err.Error()), "source"):
+	case errors.Is(err, unix.EINVAL) && r.Src.IsValid() && aboutSource(err):
 		return fmt.Errorf("source address %s is not this node's: %w", r.Src, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("not permitted (CAP_NET_ADMIN is needed): %w", err)
@@ -32,6 +32,12 @@ func explain(r *state.Route, err error) error {
 		return fmt.Errorf("IPv6 is disabled on %s: %w", interfaces(r), err)
 	}
 	return fmt.Errorf("refused by the kernel: %w", err)
+}
+
+// aboutSource knows the kernel's words: "Invalid prefsrc address" for IPv4 (since
+// Linux 6.12), "Invalid source address" for IPv6.
+func aboutSource(err error) bool {
+	return strings.Contains(err.Error(), "prefsrc") || strings.Contains(err.Error(), "source address")
 }
 
 func interfaces(r *state.Route) string {

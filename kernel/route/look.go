@@ -2,6 +2,7 @@ package route
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,9 @@ func (a *apply) look() {
 	inconclusive := map[slot]bool{}
 	for n, i := range a.unclear {
 		f, ok := probed[slots[n]]
-		if !ok || f.ours && mixed(&f.route, &a.changes[i].After) {
+		if !ok || mixed(&f.route, &a.changes[i].After) || !f.ours && f.route.Multipath != "" {
+			// not all of an IPv6 slot is seen; of several next hops the answer has
+			// the protocol of the one that was drawn
 			inconclusive[slots[n]] = true
 		}
 	}
@@ -142,7 +145,7 @@ func (a *apply) stepwise(steps []step) {
 			encodeDelete(b.Message(unix.RTM_DELROUTE, 0, s.i), &s.had, surplus[n:n+1])
 		}
 		same := s.had.Src == r.Src && s.had.MTU == r.MTU && s.had.Protocol == r.Protocol && s.had.Type == r.Type
-		if had, err := a.hops(&s.had); err == nil && !same && len(surplus) < len(had) {
+		if had, err := a.devices.hops(&s.had); err == nil && !same && len(surplus) < len(had) {
 			again = append(again, s.i)
 		}
 	}
@@ -165,11 +168,12 @@ func without(list []int, i int) []int {
 
 // hopsNotIn gives the next hops of r that other has not.
 func (a *apply) hopsNotIn(r, other *state.Route) ([]hop, error) {
-	have, err := a.devices.hops(nil, other)
+	have, err := a.devices.hops(other)
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.devices.hops(nil, r)
+	have = slices.Clone(have)
+	all, err := a.devices.hops(r)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (p *places) add(r *state.Route) {
 		}
 		dev, rest, _ := strings.Cut(after, " ")
 		p.at(dev).many = true
-		words = " " + rest
+		words = rest
 	}
 }
 

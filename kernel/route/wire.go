@@ -44,6 +44,8 @@ type hop struct {
 type devices struct {
 	names *rtnl.Names
 	index map[string]int32
+	sets  map[state.Multipath][]hop
+	buf   []hop
 	last  struct {
 		name  string
 		index int32
@@ -66,26 +68,32 @@ func (d *devices) resolve(name string) (int32, error) {
 	return index, nil
 }
 
-// hops resolves the next hops of r into buf. Errors: *deviceError; a Multipath
-// that is not NewMultipath's.
-func (d *devices) hops(buf []hop, r *state.Route) ([]hop, error) {
-	buf = buf[:0]
+// hops resolves the next hops of r; what it gives is valid until the next call.
+// Errors: *deviceError; a Multipath that is not NewMultipath's.
+func (d *devices) hops(r *state.Route) ([]hop, error) {
 	if r.Multipath == "" {
 		if !r.Gateway.IsValid() && r.Dev == "" {
-			return buf, nil
+			return nil, nil
 		}
-		return d.hop(buf, r.NextHop)
+		var err error
+		d.buf, err = d.hop(d.buf[:0], r.NextHop)
+		return d.buf, err
+	}
+	if set, ok := d.sets[r.Multipath]; ok {
+		return set, nil
 	}
 	hops, err := r.Multipath.Hops()
 	if err != nil {
 		return nil, err
 	}
+	var set []hop
 	for _, h := range hops {
-		if buf, err = d.hop(buf, h); err != nil {
+		if set, err = d.hop(set, h); err != nil {
 			return nil, err
 		}
 	}
-	return buf, nil
+	d.sets[r.Multipath] = set
+	return set, nil
 }
 
 func (d *devices) hop(buf []hop, h state.NextHop) ([]hop, error) {

@@ -117,6 +117,22 @@ func (m *Monitor) Run(ctx context.Context, groups []int, h Handler) error {
 	return nil
 }
 
+// Wait returns when no Run is in progress any more.
+func (m *Monitor) Wait() {
+	m.mu.Lock()
+	done := m.done
+	m.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+// SetReceiveBuffer gives the receive buffer another size: a small one overflows
+// sooner, a large one takes that much of the kernel's memory in a burst.
+func (m *Monitor) SetReceiveBuffer(bytes int) {
+	_ = m.conn.Control(func(fd uintptr) { setBuffer(int(fd), unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, bytes) })
+}
+
 // Close ends a Run that is in progress, waits for its goroutine, and closes the
 // socket. It must not be called from the handler.
 func (m *Monitor) Close() error {

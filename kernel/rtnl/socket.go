@@ -118,3 +118,9 @@ func receive(fd int, buf []byte, flags int) (b []byte, kernel bool, err error) {
 	}
 	return buf[:n], from.Pid == 0, nil
 }
+
+// SetReceiveBuffer gives the receive buffer another size. A small one holds fewer
+// replies: then more are lost.
+func (s *Socket) SetReceiveBuffer(bytes int) {
+	setBuffer(s.fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, bytes)
+}
