@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 
-	"github.com/plumbnet/plumb/lab"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -123,109 +121,4 @@ func (d *demo) pings(ctx context.Context) error {
 		d.expect(lost == 0, "%s: %d of %d pings were lost", familyName(ipv6), lost, sent)
 	}
 	return nil
-}
-
-// call is one pod's call of another, and what is seen of it.
-type call struct {
-	from lab.Pod
-	to   place
-	seen netip.Addr
-	err  error
-}
-
-// sources shows under which address pods are seen.
-func (d *demo) sources(ctx context.Context) error {
-	d.title("Source addresses", "The address that the other end of a TCP connection sees: the node's outside the pools, the pod's own inside.")
-	var calls []*call
-	for _, ipv6 := range d.families() {
-		for _, p := range d.status.Pods {
-			if _, ok := ofFamily(p.Addresses, ipv6); ok {
-				for _, to := range d.callees(p, ipv6) {
-					calls = append(calls, &call{from: p, to: to})
-				}
-			}
-		}
-	}
-	var wg sync.WaitGroup
-	for _, c := range calls {
-		wg.Go(func() { c.seen, c.err = d.c.Whoami(ctx, c.from.Name, c.to.addresses[0]) })
-	}
-	wg.Wait()
-	t := table{{"POD", "CALLS", "AT", "AND IS SEEN AS", "WHICH IS"}}
-	for _, c := range calls {
-		at := c.to.addresses[0]
-		want, _ := ofFamily(c.from.Addresses, at.Is6())
-		words := "its own"
-		if !d.inPools(at) && d.natOutgoing(want) {
-			want, words = d.nodeAddress(c.from.Node, at.Is6()), c.from.Node+"'s (masqueraded)"
-		}
-		seen := c.seen.String()
-		switch {
-		case c.err != nil:
-			seen, words = "-", c.err.Error()
-		case c.seen != want:
-			words = "WRONG: it should be " + want.String()
-		}
-		d.expect(c.err == nil && c.seen == want, "pod %s: %s sees it as %s, not as %s", c.from.Name, c.to.name, seen, want)
-		t.add(c.from.Name, c.to.name, at.String(), seen, words)
-	}
-	t.write(d.w, indent)
-	return nil
-}
-
-// callees are, for a pod, the hosts and one pod of another node.
-func (d *demo) callees(from lab.Pod, ipv6 bool) []place {
-	var to []place
-	for _, h := range d.status.Hosts {
-		if a, ok := ofFamily(beyond(h), ipv6); ok {
-			to = append(to, place{h.Name, []netip.Addr{a}})
-		}
-	}
-	// The next pod in the list that is elsewhere, so that all are called.
-	n := len(d.status.Pods)
-	for i, p := range d.status.Pods {
-		if p.Name != from.Name {
-			continue
-		}
-		for j := range n {
-			next := d.status.Pods[(i+j)%n]
-			if a, ok := ofFamily(next.Addresses, ipv6); ok && next.Node != from.Node {
-				return append(to, place{next.Name, []netip.Addr{a}})
-			}
-		}
-	}
-	return to
-}
-
-func (d *demo) inPools(a netip.Addr) bool {
-	for _, p := range d.state.Pools {
-		if p.CIDR.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *demo) natOutgoing(a netip.Addr) bool {
-	for _, p := range d.state.Pools {
-		if p.CIDR.Contains(a) {
-			return p.NATOutgoing
-		}
-	}
-	return false
-}
-
-// nodeAddress is the address that a node masquerades with.
-func (d *demo) nodeAddress(node string, ipv6 bool) netip.Addr {
-	if a := d.state.NAT.Address; a.IsValid() && a.Is6() == ipv6 {
-		return a
-	}
-	for _, n := range d.status.Nodes {
-		for _, a := range n.Addresses {
-			if n.Name == node && a.Addr().Is6() == ipv6 {
-				return a.Addr()
-			}
-		}
-	}
-	return netip.Addr{}
 }
