@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -69,7 +70,7 @@ func ParseTopology(file string, text []byte) (Topology, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&t); err != nil {
-		return Topology{}, fmt.Errorf("%s: %w", file, err)
+		return Topology{}, yamlErrors(file, err)
 	}
 	// A topology that has no layout could not be brought up.
 	errs := t.check()
@@ -83,6 +84,28 @@ func ParseTopology(file string, text []byte) (Topology, error) {
 	}
 	return t, errors.Join(errs...)
 }
+
+// yamlErrors gives the decoder's errors as FILE:LINE: MESSAGE, in the words of
+// who writes YAML and not of who decodes it into Go.
+func yamlErrors(file string, err error) error {
+	lines := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
+	var several *yaml.TypeError
+	if errors.As(err, &several) {
+		lines = several.Errors
+	}
+	var errs []error
+	for _, line := range lines {
+		at := file
+		if number, text, ok := strings.Cut(strings.TrimPrefix(line, "line "), ": "); ok && strings.HasPrefix(line, "line ") {
+			at, line = file+":"+number, text
+		}
+		line = unknownField.ReplaceAllString(line, "unknown field $1")
+		errs = append(errs, fmt.Errorf("%s: %s", at, line))
+	}
+	return errors.Join(errs...)
+}
+
+var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
 // Names are files of /run/netns and, on bridges, interfaces (IFNAMSIZ is 16).
 var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$`)

@@ -42,7 +42,10 @@ func TestDefaultTopology(t *testing.T) {
 // Each case is a change to the default topology, and what is said of it.
 func TestBadTopologies(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
-		{"unknown field", "gateway: true", "gatway: true", `field gatway not found`},
+		{"unknown field", "gateway: true", "gatway: true", `t.yaml:30: unknown field gatway`},
+		{"wrong type", "name: three-nodes", "name: [a]", `t.yaml:14: cannot unmarshal`},
+		{"no address", "172.18.0.1/24", "172.18.0.1", `no '/'`},
+		{"not YAML", "segments:", "segments: [", `t.yaml:`},
 		{"name used twice", "pods: [b1, b2]", "pods: [a1, b2]", `pod "a1": there is a pod of this name`},
 		{"pod named as a node", "pods: [b1, b2]", "pods: [node1, b2]", `pod "node1": there is a node of this name`},
 		{"name too long for an interface", "pods: [b1, b2]", "pods: [a-name-of-16-xyz, b2]", `a name is 1 to 15`},
@@ -58,7 +61,7 @@ func TestBadTopologies(t *testing.T) {
 				t.Fatalf("the default topology does not hold %q", c.from)
 			}
 			_, err := ParseTopology("t.yaml", []byte(text))
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "t.yaml: ") {
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "t.yaml:") {
 				t.Errorf("error: %v\nwant one of t.yaml that says: %s", err, c.want)
 			}
 		})

@@ -128,8 +128,10 @@ func labStatus(client func() (*lab.Client, error)) *cobra.Command {
 // labExec runs a command in the lab.
 func labExec(client func() (*lab.Client, error)) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "exec NODE|POD|HOST|SEGMENT -- COMMAND [ARG...]",
-		Short: "Run a command in the lab; its exit status is the command's",
+		Use: "exec NODE|POD|HOST|SEGMENT -- COMMAND [ARG...]",
+
+		DisableFlagsInUseLine: true,
+		Short:                 "Run a command in the lab; its exit status is the command's",
 		Long: `Runs a command in the network namespace of a node, pod, host or segment. In a
 node, plumb's verbs find that node's file, state directory and agent.`,
 		Example: `  plumb lab exec node1 -- plumb status

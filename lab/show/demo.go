@@ -40,6 +40,10 @@ func Demo(ctx context.Context, w io.Writer, t lab.Topology, o lab.Options) (err 
 	defer func() {
 		// The lab goes down also where ctx has ended.
 		_, e := lab.Down(context.WithoutCancel(ctx), o.Dir)
+		if ctx.Err() != nil && e == nil {
+			err = fmt.Errorf("interrupted; the lab is taken down: %w", context.Cause(ctx))
+			return
+		}
 		err = errors.Join(err, e)
 	}()
 	fmt.Fprintf(w, "A lab of the topology %q: %d nodes with a plumb agent each, %d pods.\n", t.Name, len(layout.Nodes), len(layout.Pods()))
