@@ -320,7 +320,7 @@ func (s *setPlan) commit(have *ruleset, name string) {
 		delete(have.sets, name)
 	}
 	if s.makes {
-		cur = &setState{Set: *s.want, plain: true, ranges: map[netip.Addr]netip.Addr{}, kernelName: name}
+		cur = &setState{Set: *s.want, plain: true, ranges: make(map[netip.Addr]netip.Addr, len(s.add)), kernelName: name}
 		have.sets[name] = cur
 	}
 	if s.wholesale {

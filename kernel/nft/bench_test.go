@@ -82,40 +82,45 @@ func BenchmarkLoad(b *testing.B) {
 		_, list := withMany(many)
 		path := script(b, list)
 		changes := append(adds([]state.Object{state.Table{}, state.Set{Name: "masq4", Type: "ipv4_addr"}}), adds(list)...)
-		best := func(f func()) time.Duration {
-			least := time.Duration(1 << 62)
-			for range 3 {
-				nstest.Sh(b, "nft flush ruleset")
-				start := time.Now()
-				f()
-				least = min(least, time.Since(start))
-			}
-			return least
-		}
-		ours := best(func() { must(b, k.Apply(context.Background(), changes)) })
-		ctx, cancel := context.WithCancel(context.Background())
-		if err := k.Watch(ctx, nil, func() {}); err != nil {
-			b.Fatal(err)
-		}
-		watched := best(func() { must(b, k.Apply(context.Background(), changes)) })
-		cancel()
-		theirs := best(func() { nstest.Sh(b, "nft -f "+path) })
-		var reads, lists time.Duration
-		reads = func() time.Duration {
-			fresh := newKind(b)
+		// In turn, and the best of each: while anybody on the machine listens to
+		// nf_tables, in whatever namespace, both take many times as long.
+		const rounds = 5
+		best := map[string]time.Duration{}
+		measure := func(what string, f func()) {
+			nstest.Sh(b, "nft flush ruleset")
 			start := time.Now()
-			n := 0
-			if err := fresh.Read(context.Background(), func(state.Object) { n++ }); err != nil || n != many+2 {
-				b.Fatalf("%d objects, %v", n, err)
+			f()
+			if took := time.Since(start); best[what] == 0 || took < best[what] {
+				best[what] = took
 			}
-			return time.Since(start)
-		}()
-		start := time.Now()
+		}
+		load := func() { must(b, k.Apply(context.Background(), changes)) }
+		for range rounds {
+			measure("apply", load)
+			measure("nft", func() { nstest.Sh(b, "nft -f "+path) })
+			ctx, cancel := context.WithCancel(context.Background())
+			if err := k.Watch(ctx, nil, func() {}); err != nil {
+				b.Fatal(err)
+			}
+			measure("apply-watched", load)
+			cancel()
+			for k.watching.Load() {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		ours, theirs := best["apply"], best["nft"]
+		fresh := newKind(b)
+		start, n := time.Now(), 0
+		if err := fresh.Read(context.Background(), func(state.Object) { n++ }); err != nil || n != many+2 {
+			b.Fatalf("%d objects, %v", n, err)
+		}
+		reads := time.Since(start)
+		start = time.Now()
 		nstest.Sh(b, "nft list set inet plumb masq4 >/dev/null")
-		lists = time.Since(start)
+		lists := time.Since(start)
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(float64(ours.Milliseconds()), "ms-apply")
-		b.ReportMetric(float64(watched.Milliseconds()), "ms-apply-watched")
+		b.ReportMetric(float64(best["apply-watched"].Milliseconds()), "ms-apply-watched")
 		b.ReportMetric(float64(theirs.Milliseconds()), "ms-nft")
 		b.ReportMetric(float64(ours)/float64(theirs), "apply/nft")
 		b.ReportMetric(float64(reads.Milliseconds()), "ms-read")

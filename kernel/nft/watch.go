@@ -102,7 +102,8 @@ func (w *watcher) again() {
 // silence ends the subscription for the time of a large transaction: while
 // anybody listens, the kernel makes a message of every element (nf_tables_api.c,
 // nf_tables_setelem_notify), which takes many times as long as the transaction
-// itself (BenchmarkLoad, without this). The caller has to compare generations after resume, and to say missed
+// itself (BenchmarkLoad, without this). Listeners count wherever they are: the
+// kernel does not look at network namespaces here (netlink_has_listeners). The caller has to compare generations after resume, and to say missed
 // where there are more than its own.
 func (w *watcher) silence() (resume func()) {
 	w.member.Lock()
