@@ -29,28 +29,28 @@ func conflicts(t *testing.T, k *Kind, changes []state.Change[state.Route], with 
 }
 
 func TestForeignRouteStaysAndIsReported(t *testing.T) {
-	for _, c := range []struct {
-		name, make, table, with string
-		r                       state.Route
-	}{
-		{"gateway", "ip route add 10.1.0.0/24 via 10.99.0.9 proto static", "", "10.1.0.0/24 via 10.99.0.9 dev d0 proto static", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
-		{"same", "ip route add 10.1.0.0/24 via 10.99.0.2", "", "10.1.0.0/24 via 10.99.0.2 dev d0", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
-		{"host", "ip route add 10.1.0.5 dev d1 proto bgp src 10.98.0.1 mtu 1300", "", "10.1.0.5 dev d1 proto bgp scope link src 10.98.0.1 mtu 1300", route("10.1.0.5/32", 112, " d0")},
-		{"hidden by a longer one", "ip route add 10.1.0.0/24 via 10.99.0.9 proto static; ip route add 10.1.0.0/32 via 10.99.0.8", "", "10.1.0.0/24 via 10.99.0.9 dev d0 proto static", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
-		{"blackhole", "ip route add blackhole 10.1.0.0/24 proto 80", "", "blackhole 10.1.0.0/24 proto 80", blackhole("10.1.0.0/24")},
-		{"several", "ip route add 10.1.0.0/24 nexthop via 10.99.0.9 nexthop via 10.98.0.9", "", "10.1.0.0/24 nexthop via 10.98.0.9 dev d1 nexthop via 10.99.0.9 dev d0", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
-		{"table", "ip route add 10.1.0.0/24 via 10.99.0.9 table 100", "100", "10.1.0.0/24 via 10.99.0.9 dev d0 table 100", inTable(100, route("10.1.0.0/24", 112, "10.99.0.2 d0"))},
-		{"default", "ip route add default via 10.99.0.9", "", "default via 10.99.0.9 dev d0", route("0.0.0.0/0", 113, "10.99.0.2 d0")},
-		{"v6", "ip route add fd01::/64 via fd99::9 proto static", "", "fd01::/64 via fd99::9 dev d0 proto static metric 1024", route("fd01::/64", 112, "fd99::2 d0")},
-		{"v6 device", "ip route add fd01::5 dev d1 proto static", "", "fd01::5 dev d1 proto static metric 1024", route("fd01::5/128", 112, " d0")},
-		{"v6 device to gateway", "ip route add fd01::/64 dev d1 proto static", "", "fd01::/64 dev d1 proto static metric 1024", route("fd01::/64", 112, "fd99::2 d0")},
-		{"v6 blackhole", "ip route add blackhole fd01::/64 proto static", "", "blackhole fd01::/64 dev lo proto static metric 1024", blackhole("fd01::/64")},
-		{"v6 table", "ip route add fd01::/64 via fd99::9 table 100", "100", "fd01::/64 via fd99::9 dev d0 table 100 metric 1024", inTable(100, route("fd01::/64", 112, "fd99::2 d0"))},
-	} {
-		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
-			nstest.Run(t, func(t *testing.T) {
-				wire(t)
-				k := open(t, state.TableMain, 100)
+	nstest.Run(t, func(t *testing.T) {
+		wire(t)
+		k := open(t, state.TableMain, 100)
+		for _, c := range []struct {
+			name, make, table, with string
+			r                       state.Route
+		}{
+			{"gateway", "ip route add 10.1.0.0/24 via 10.99.0.9 proto static", "", "10.1.0.0/24 via 10.99.0.9 dev d0 proto static", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
+			{"same", "ip route add 10.1.0.0/24 via 10.99.0.2", "", "10.1.0.0/24 via 10.99.0.2 dev d0", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
+			{"host", "ip route add 10.1.0.5 dev d1 proto bgp src 10.98.0.1 mtu 1300", "", "10.1.0.5 dev d1 proto bgp scope link src 10.98.0.1 mtu 1300", route("10.1.0.5/32", 112, " d0")},
+			{"hidden by a longer one", "ip route add 10.1.0.0/24 via 10.99.0.9 proto static; ip route add 10.1.0.0/32 via 10.99.0.8", "", "10.1.0.0/24 via 10.99.0.9 dev d0 proto static", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
+			{"blackhole", "ip route add blackhole 10.1.0.0/24 proto 80", "", "blackhole 10.1.0.0/24 proto 80", blackhole("10.1.0.0/24")},
+			{"several", "ip route add 10.1.0.0/24 nexthop via 10.99.0.9 nexthop via 10.98.0.9", "", "10.1.0.0/24 nexthop via 10.98.0.9 dev d1 nexthop via 10.99.0.9 dev d0", route("10.1.0.0/24", 112, "10.99.0.2 d0")},
+			{"table", "ip route add 10.1.0.0/24 via 10.99.0.9 table 100", "100", "10.1.0.0/24 via 10.99.0.9 dev d0 table 100", inTable(100, route("10.1.0.0/24", 112, "10.99.0.2 d0"))},
+			{"default", "ip route add default via 10.99.0.9", "", "default via 10.99.0.9 dev d0", route("0.0.0.0/0", 113, "10.99.0.2 d0")},
+			{"v6", "ip route add fd01::/64 via fd99::9 proto static", "", "fd01::/64 via fd99::9 dev d0 proto static metric 1024", route("fd01::/64", 112, "fd99::2 d0")},
+			{"v6 device", "ip route add fd01::5 dev d1 proto static", "", "fd01::5 dev d1 proto static metric 1024", route("fd01::5/128", 112, " d0")},
+			{"v6 device to gateway", "ip route add fd01::/64 dev d1 proto static", "", "fd01::/64 dev d1 proto static metric 1024", route("fd01::/64", 112, "fd99::2 d0")},
+			{"v6 blackhole", "ip route add blackhole fd01::/64 proto static", "", "blackhole fd01::/64 dev lo proto static metric 1024", blackhole("fd01::/64")},
+			{"v6 table", "ip route add fd01::/64 via fd99::9 table 100", "100", "fd01::/64 via fd99::9 dev d0 table 100 metric 1024", inTable(100, route("fd01::/64", 112, "fd99::2 d0"))},
+		} {
+			t.Run(c.name, func(t *testing.T) {
 				nstest.Sh(t, c.make)
 				before := everything(t)
 				other := c.r
@@ -66,9 +66,11 @@ func TestForeignRouteStaysAndIsReported(t *testing.T) {
 				if err != nil || len(foreign) != 1 || foreign[c.r.Key()] != c.with {
 					t.Errorf("foreign: %v, %v", foreign, err)
 				}
+				nstest.Sh(t, `ip route flush root 10.1.0.0/16; ip route flush default; ip route flush table 100 || true
+					while ip -6 route del fd01::/64 2>/dev/null || ip -6 route del fd01::5 2>/dev/null; do :; done; ip -6 route flush table 100 || true`)
 			})
-		})
-	}
+		}
+	})
 }
 
 func inTable(table uint32, r state.Route) state.Route {
