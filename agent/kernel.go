@@ -65,7 +65,7 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	if err != nil {
 		return fail("neighbours", err)
 	}
-	k.closers = append(k.closers, neighbours.Close)
+	k.closers = append(k.closers, func() { _ = neighbours.Close() })
 	k.kinds = append(k.kinds, reconcile.KindOf(neighbours, false, state.KindNeigh))
 
 	if k.Routes, err = route.New(tables...); err != nil {

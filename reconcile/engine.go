@@ -35,7 +35,7 @@ type Engine struct {
 	holds   map[string]func(state.Object) bool
 	keep    func(state.Object) bool
 
-	dirty     map[*entry]struct{}
+	dirty     []*entry // to be compared; an entry that is dirty no more may linger
 	failing   map[*entry]struct{}
 	contested map[*entry]struct{}
 	unknown   map[*entry]struct{} // tracked, and not looked up yet
@@ -58,6 +58,8 @@ type entry struct {
 	have    state.Object
 	seen    uint64 // the read that last saw it
 	drifted bool   // it was as wanted, and other hands changed it
+	dirty   bool   // to be compared at the next turn
+	queued  bool   // in Engine.dirty
 	failure *Failure
 }
 
@@ -80,7 +82,6 @@ func NewEngine(kinds ...Kind) *Engine {
 		entries:   map[state.Kind]map[string]*entry{},
 		sources:   map[Source]*source{},
 		holds:     map[string]func(state.Object) bool{},
-		dirty:     map[*entry]struct{}{},
 		failing:   map[*entry]struct{}{},
 		contested: map[*entry]struct{}{},
 		unknown:   map[*entry]struct{}{},
@@ -129,7 +130,7 @@ func (e *Engine) Release(name string) {
 	for _, entries := range e.entries {
 		for _, en := range entries {
 			if en.want() == nil && en.have != nil {
-				e.dirty[en] = struct{}{}
+				e.mark(en)
 			}
 		}
 	}
@@ -248,9 +249,19 @@ func (e *Engine) lookUp(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// mark has the entry compared at the next turn. A list, not a set: a map that was
+// once large is slow to go through for ever.
+func (e *Engine) mark(en *entry) {
+	en.dirty = true
+	if !en.queued {
+		en.queued = true
+		e.dirty = append(e.dirty, en)
+	}
+}
+
 // touch has the entry compared at the next turn, at once also where it failed.
 func (e *Engine) touch(en *entry) {
-	e.dirty[en] = struct{}{}
+	e.mark(en)
 	if en.failure != nil {
 		en.failure.Next = time.Time{}
 	}
@@ -316,7 +327,7 @@ func (e *Engine) readKind(ctx context.Context, ks *kindState) error {
 			if en.have == nil && len(en.claims) == 0 {
 				e.forget(id, en)
 			} else if en.have != en.want() {
-				e.dirty[en] = struct{}{}
+				e.mark(en)
 			}
 		}
 	}
@@ -338,7 +349,7 @@ func (e *Engine) setHave(en *entry, have state.Object) {
 
 func (e *Engine) forget(id string, en *entry) {
 	delete(e.entries[en.key.Kind], id)
-	delete(e.dirty, en)
+	en.dirty = false
 	delete(e.failing, en)
 	delete(e.unknown, en)
 }

@@ -482,3 +482,19 @@ func values(s state.Snapshot) func(func(state.Object) bool) {
 		}
 	}
 }
+
+func TestManyChangesAreScatteredAndNoneIsLost(t *testing.T) {
+	for _, n := range []int{readable + 1, 7919, 2 * 7919} {
+		p := newPaper[state.Route]()
+		e := NewEngine(routes(p))
+		var wanted []state.Object
+		for i := range n {
+			wanted = append(wanted, rt(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), "d"))
+		}
+		set(t, e, node, wanted...)
+		read(t, e)
+		if turn(t, e); len(p.objects) != n || p.changes() != n || !e.Settled() {
+			t.Errorf("of %d routes %d were made, in %d changes", n, len(p.objects), p.changes())
+		}
+	}
+}

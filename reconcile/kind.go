@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/plumbnet/plumb/state"
 )
@@ -13,7 +14,7 @@ type Kind interface {
 	Kinds() []state.Kind
 
 	read(ctx context.Context, saw func(id []byte, same func(state.Object) bool, box func() state.Object)) error
-	apply(ctx context.Context, steps []Step) []error
+	apply(ctx context.Context, steps []*Step) []error
 	watch(ctx context.Context, changed func([]state.Event[state.Object]), again func()) error
 	atomic() bool
 	// tracker is nil where objects are known by a mark of ownership.
@@ -68,25 +69,35 @@ func (t *typed[O]) read(ctx context.Context, saw func([]byte, func(state.Object)
 	})
 }
 
-func (t *typed[O]) apply(ctx context.Context, steps []Step) []error {
-	changes := make([]state.Change[O], len(steps))
-	for i, s := range steps {
-		c := state.Change[O]{Action: s.Action}
-		if s.Before != nil {
-			c.Before = s.Before.(O)
-		}
-		if s.After != nil {
-			c.After = s.After.(O)
-		}
-		changes[i] = c
+// chunk is how many changes go to one Apply of a kind that is not atomic: enough
+// that a call costs nothing, few enough that the list stays in the cache.
+const chunk = 4096
+
+func (t *typed[O]) apply(ctx context.Context, steps []*Step) []error {
+	size := len(steps)
+	if !t.one {
+		size = min(size, chunk)
 	}
-	errs := t.ops.Apply(ctx, changes)
-	if len(errs) != len(steps) { // a kind that breaks its contract must not be taken for success
-		broken := make([]error, len(steps))
-		for i := range broken {
-			broken[i] = fmt.Errorf("%d changes gave %d results", len(steps), len(errs))
+	changes := make([]state.Change[O], 0, size)
+	errs := make([]error, 0, len(steps))
+	for list := range slices.Chunk(steps, size) {
+		changes = changes[:0]
+		for _, s := range list {
+			c := state.Change[O]{Action: s.Action}
+			if s.Before != nil {
+				c.Before = s.Before.(O)
+			}
+			if s.After != nil {
+				c.After = s.After.(O)
+			}
+			changes = append(changes, c)
 		}
-		return broken
+		results := t.ops.Apply(ctx, changes)
+		if len(results) != len(list) { // a kind that breaks its contract must not be taken for success
+			broken := fmt.Errorf("%d changes gave %d results", len(list), len(results))
+			results = slices.Repeat([]error{broken}, len(list))
+		}
+		errs = append(errs, results...)
 	}
 	return errs
 }

@@ -21,7 +21,8 @@ type Ops[O state.Object] interface {
 	// Apply carries out changes in as few system calls as it can, and gives one
 	// error for each (nil: done), in the order of changes. It is idempotent:
 	// adding what is there and deleting what is not are no errors. It never
-	// changes another owner's object: a *state.ConflictError says so.
+	// changes another owner's object: a *state.ConflictError says so. It must not
+	// keep the list of changes, which is used again.
 	Apply(ctx context.Context, changes []state.Change[O]) []error
 
 	// Watch subscribes, returns, and from then on until ctx ends calls changed

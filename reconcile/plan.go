@@ -15,6 +15,8 @@ type Step struct {
 	state.Change[state.Object]
 	Origin   string // of the wanted object; empty for a deletion
 	Conflict string // a foreign object that is in the way, as ip(8) prints it
+
+	entry *entry // of the engine that made the plan
 }
 
 // Plan is an ordered list of changes: what is added and changed in the order of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/plumbnet/plumb/state"
@@ -41,46 +42,84 @@ func (e *Engine) plan(all bool) Plan {
 	now := e.now()
 	for en := range e.failing {
 		if all || !en.failure.Next.After(now) {
-			e.dirty[en] = struct{}{}
+			e.mark(en)
 		}
 	}
-	var steps []Step
+	steps := make([]Step, 0, len(e.dirty))
 	rules := false
-	for en := range e.dirty {
-		if !e.byKind[en.key.Kind].synced {
-			continue // not read: what is there is not known
+	still := e.dirty[:0]
+	for _, en := range e.dirty {
+		if !en.dirty {
+			en.queued = false
+			continue
 		}
 		if en.key.Kind == state.KindRule {
 			rules = true
+			en.dirty, en.queued = false, false // ruleSteps marks those that differ
 			continue
 		}
-		s, differs := compare(en.want(), en.have)
-		if !differs {
-			e.settle(en)
-			continue
+		still = append(still, en)
+		if s, ok := e.step(en, all, now); ok {
+			steps = append(steps, s)
 		}
-		if s.Action == state.Delete && e.Kept(en.have) {
-			delete(e.dirty, en)
-			continue
-		}
-		if !all && en.failure != nil && en.failure.Next.After(now) {
-			delete(e.dirty, en)
-			continue
-		}
-		s.Origin = en.origin()
-		steps = append(steps, s)
 	}
+	clear(e.dirty[len(still):])
+	e.dirty = still
 	if rules {
 		steps = append(steps, e.ruleSteps(all)...)
 	}
-	order(steps)
+	if all || len(steps) <= readable {
+		order(steps)
+	} else {
+		steps = scatter(steps)
+	}
 	return Plan{Steps: steps}
+}
+
+// step compares one entry; not ok where there is nothing to do now.
+func (e *Engine) step(en *entry, all bool, now time.Time) (Step, bool) {
+	if !e.byKind[en.key.Kind].synced {
+		return Step{}, false // not read: what is there is not known
+	}
+	s, differs := compare(en.want(), en.have)
+	switch {
+	case !differs:
+		e.settle(en)
+	case s.Action == state.Delete && e.Kept(en.have), !all && en.failure != nil && en.failure.Next.After(now):
+		en.dirty = false
+	default:
+		s.Origin, s.entry = en.origin(), en
+		return s, true
+	}
+	return Step{}, false
+}
+
+// readable is how many changes of a turn are sorted as people read them. More go
+// to the kernel, and into the log, as they come: sorting would cost a good part
+// of what making them does, and Apply keeps the order of kinds by itself.
+const readable = 4096
+
+// scatter takes every so-manieth step in turn. The kernel's trie of IPv4 routes
+// takes prefixes that come scattered in two thirds of the time that it needs for
+// ascending ones (net/ipv4/fib_trie.c resizes its nodes less often).
+func scatter(steps []Step) []Step {
+	stride := 7919 // a prime, so that every step has its turn
+	if len(steps)%stride == 0 {
+		stride = 7907
+	}
+	out := make([]Step, len(steps))
+	for i := range out {
+		out[i] = steps[i*stride%len(steps)]
+	}
+	return out
 }
 
 // settle notes that the entry is as wanted.
 func (e *Engine) settle(en *entry) {
-	delete(e.dirty, en)
-	delete(e.failing, en)
+	en.dirty = false
+	if en.failure != nil {
+		delete(e.failing, en)
+	}
 	en.failure, en.drifted = nil, false
 	if en.have == nil && len(en.claims) == 0 {
 		e.forget(en.key.ID, en)
@@ -93,7 +132,6 @@ func (e *Engine) ruleSteps(all bool) []Step {
 	var want, have []state.Rule
 	now := e.now()
 	for _, en := range e.entries[state.KindRule] {
-		delete(e.dirty, en)
 		if !all && en.failure != nil && en.failure.Next.After(now) {
 			return nil
 		}
@@ -101,9 +139,10 @@ func (e *Engine) ruleSteps(all bool) []Step {
 	}
 	steps := diffRules(want, have)
 	for i := range steps {
-		e.dirty[e.entry(steps[i].Object().Key())] = struct{}{}
+		steps[i].entry = e.entry(steps[i].Object().Key())
+		e.mark(steps[i].entry)
 		if steps[i].Action == state.Add {
-			steps[i].Origin = e.entry(steps[i].After.Key()).origin()
+			steps[i].Origin = steps[i].entry.origin()
 		}
 	}
 	if len(steps) == 0 {
@@ -137,27 +176,50 @@ func (e *Engine) Turn(ctx context.Context) ([]Done, []*Failure) {
 // Apply carries out a plan of this engine: kind by kind in their order what is
 // added and changed, then in the reverse order what is deleted.
 func (e *Engine) Apply(ctx context.Context, p Plan) ([]Done, []*Failure) {
-	var r applied
+	r := applied{done: make([]Done, 0, len(p.Steps))}
+	first, deletions := e.split(p.Steps)
 	for _, ks := range e.kinds {
-		e.applyKind(ctx, ks, p.of(ks, func(s Step) bool { return ks.atomic() || s.Action != state.Delete }), &r)
+		e.applyKind(ctx, ks, first[ks], &r)
 	}
 	failedSlots := e.failingSlots()
 	for i := len(e.kinds) - 1; i >= 0; i-- {
 		ks := e.kinds[i]
-		if ks.atomic() {
-			continue
+		steps := deletions[ks]
+		if len(failedSlots) > 0 {
+			steps = slices.DeleteFunc(steps, func(s *Step) bool {
+				slot, ok := slotOf(s.Before)
+				if ok = ok && failedSlots[slot]; ok {
+					r.failures = append(r.failures, e.fail(s.entry, ErrHeld))
+				}
+				return ok
+			})
 		}
-		var free []Step
-		for _, s := range p.of(ks, func(s Step) bool { return s.Action == state.Delete }) {
-			if slot, ok := slotOf(s.Before); ok && failedSlots[slot] {
-				r.failures = append(r.failures, e.fail(e.entry(s.Before.Key()), ErrHeld))
-				continue
-			}
-			free = append(free, s)
-		}
-		e.applyKind(ctx, ks, free, &r)
+		e.applyKind(ctx, ks, steps, &r)
 	}
 	return r.done, r.failures
+}
+
+// split gives each kind's steps: what goes in the order of kinds, and the
+// deletions of kinds that are not atomic.
+func (e *Engine) split(steps []Step) (first, deletions map[*kindState][]*Step) {
+	first, deletions = map[*kindState][]*Step{}, map[*kindState][]*Step{}
+	var ks *kindState
+	var last state.Kind
+	for i := range steps {
+		s := &steps[i]
+		if kind := s.entry.key.Kind; kind != last {
+			ks, last = e.byKind[kind], kind
+		}
+		to := first
+		if s.Action == state.Delete && !ks.atomic() {
+			to = deletions
+		}
+		if to[ks] == nil {
+			to[ks] = make([]*Step, 0, len(steps)-i)
+		}
+		to[ks] = append(to[ks], s)
+	}
+	return first, deletions
 }
 
 type applied struct {
@@ -165,27 +227,14 @@ type applied struct {
 	failures []*Failure
 }
 
-func (p Plan) of(ks *kindState, match func(Step) bool) []Step {
-	var out []Step
-	for _, s := range p.Steps {
-		kind := s.Object().Key().Kind
-		for _, k := range ks.Kinds() {
-			if k == kind && match(s) {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
-func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []Step, r *applied) {
+func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r *applied) {
 	if len(steps) == 0 {
 		return
 	}
 	rules, ruleFailed := false, false
 	for i, err := range ks.apply(ctx, steps) {
 		s := steps[i]
-		en := e.entry(s.Object().Key())
+		en := s.entry
 		isRule := en.key.Kind == state.KindRule
 		rules = rules || isRule
 		if err != nil {
@@ -193,7 +242,7 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []Step, r *
 			r.failures = append(r.failures, e.fail(en, err))
 			continue
 		}
-		r.done = append(r.done, Done{s, en.drifted})
+		r.done = append(r.done, Done{*s, en.drifted})
 		if isRule {
 			continue
 		}
@@ -225,7 +274,7 @@ func (e *Engine) fail(en *entry, err error) *Failure {
 	f.Err = err
 	f.Attempts++
 	f.Next = now.Add(min(lastRetry, firstRetry<<min(f.Attempts-1, 16)))
-	delete(e.dirty, en)
+	en.dirty = false
 	e.failing[en] = struct{}{}
 	return f
 }

@@ -95,5 +95,5 @@ func (e *Engine) Settled() bool {
 			return false
 		}
 	}
-	return len(e.dirty) == 0 && len(e.failing) == 0
+	return len(e.failing) == 0 && !slices.ContainsFunc(e.dirty, func(en *entry) bool { return en.dirty })
 }
