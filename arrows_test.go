@@ -39,6 +39,10 @@ var arrows = []arrow{
 	},
 	{from: "kernel/nstest", why: "nstest serves the tests of every package"},
 	{
+		from: "kernel/pod", may: []string{"state/...", "kernel/link/...", "kernel/sysctl"},
+		why: "a pod's wiring is made of kinds, and is none",
+	},
+	{
 		from:  "kernel/...",
 		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/..."}, // the other kinds are of devices
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
@@ -72,6 +76,10 @@ var arrows = []arrow{
 			"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "cni/...", "agent/...", "lab/...",
 		},
 		why: "nothing imports another program",
+	},
+	{
+		from: "bench", tests: []string{"state/...", "render/...", "reconcile/...", "kernel/...", "agent/..."},
+		why: "benchmarks measure what there is, and nothing imports them",
 	},
 	{from: ".", tests: []string{"state/..."}, why: "the root holds tests of the repository, no code"},
 }
