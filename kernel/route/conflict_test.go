@@ -163,7 +163,12 @@ func TestForeignNextHopStays(t *testing.T) {
 		const foreign = "via fd98::9 dev d1"
 		one, two, third := route("fd01::/64", 112, "fd99::2 d0"), route("fd01::/64", 112, "fd99::2 d0", "fd99::3 d0"), route("fd01::/64", 112, "fd99::4 d0")
 		for _, c := range []struct{ before, after state.Route }{
-			{one, two}, {two, one}, {two, third}, {one, third}, {third, two}, {one, blackhole("fd01::/64")},
+			{one, two},
+			{two, one},
+			{two, third},
+			{one, third},
+			{third, two},
+			{one, blackhole("fd01::/64")},
 			{one, route("fd01::/64", 112, " d0")},
 		} {
 			must(t, k, add(c.before))

@@ -1,16 +1,13 @@
 package route
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/plumbnet/plumb/kernel/rtnl"
-	"github.com/plumbnet/plumb/state"
 )
 
 // Kind reads, changes and watches plumb's routes in some tables. Read, Apply and
@@ -22,6 +19,7 @@ type Kind struct {
 	monitor *rtnl.Monitor
 	decoder *decoder
 	places  *places
+	bell    *rtnl.Bell // for changes of IPv6 routes during a dump
 
 	asking *rtnl.Socket // the watcher's own, to ask for names
 }
@@ -48,6 +46,9 @@ func New(tables ...uint32) (*Kind, error) {
 	if k.monitor, err = rtnl.OpenMonitor(k.sock); err != nil {
 		return nil, errors.Join(err, k.sock.Close(), k.asking.Close())
 	}
+	if k.bell, err = rtnl.OpenBell(unix.RTNLGRP_IPV6_ROUTE); err != nil {
+		return nil, errors.Join(err, k.monitor.Close(), k.sock.Close(), k.asking.Close())
+	}
 	k.decoder = newDecoder(k.sock.Names())
 	return k, nil
 }
@@ -68,66 +69,5 @@ func (k *Kind) AddTable(table uint32) bool {
 
 // Close ends a watch that is in progress and closes the sockets.
 func (k *Kind) Close() error {
-	return errors.Join(k.monitor.Close(), k.sock.Close(), k.asking.Close())
-}
-
-// Read yields every route of protocols 112 and 113 in the tables. A route that
-// state.Route cannot hold comes in a form that equals none that plumb makes.
-// Where foreign hands put several routes with plumb's protocols into one slot,
-// each is yielded, and the later ones bear the word "duplicate" in Multipath: who
-// keeps routes by key sees that something is wrong, and Apply sets it right.
-func (k *Kind) Read(ctx context.Context, yield func(state.Route)) error {
-	k.decoder.forget()
-	k.places.reset()
-	defer k.places.settled()
-	var r state.Route // one for all: its address goes into the decoder
-	var odd []state.Route
-	for _, table := range *k.tables.Load() {
-		for _, fam := range [...]byte{unix.AF_INET, unix.AF_INET6} {
-			for _, proto := range [...]byte{state.ProtoPlumb, state.ProtoBGP} {
-				var before slot
-				err := k.dump(ctx, fam, proto, table, func(m []byte) error {
-					if !k.decoder.decode(m, &r) {
-						return nil
-					}
-					k.places.add(&r)
-					if here := slotOf(&r); here == before && k.decoder.tos == 0 { // rivals follow each other
-						r.Multipath = "duplicate " + r.Multipath
-					} else if k.decoder.tos == 0 {
-						before = here
-					}
-					if k.decoder.tos != 0 { // may have a rival's key; the last yielded counts
-						odd = append(odd, r)
-						return nil
-					}
-					yield(r)
-					return nil
-				})
-				if err != nil {
-					return fmt.Errorf("routes of table %d, proto %s: %w", table, state.ProtocolName(proto), err)
-				}
-			}
-		}
-	}
-	for _, r := range odd {
-		yield(r)
-	}
-	return nil
-}
-
-// dump gives the routes of a table, filtered in the kernel; proto 0 means all.
-func (k *Kind) dump(ctx context.Context, fam, proto byte, table uint32, each func(m []byte) error) error {
-	err := k.sock.Dump(ctx, unix.RTM_GETROUTE, func(e *rtnl.Encoder) {
-		e.Bytes(fam, 0, 0, 0, 0, proto, 0, 0, 0, 0, 0, 0)
-		e.AttrUint32(unix.RTA_TABLE, table)
-	}, func(m rtnl.Message) error {
-		if m.Type != unix.RTM_NEWROUTE {
-			return nil
-		}
-		return each(m.Data)
-	})
-	if errors.Is(err, unix.ENOENT) { // a table that has never had a route
-		return nil
-	}
-	return err
+	return errors.Join(k.monitor.Close(), k.sock.Close(), k.asking.Close(), k.bell.Close())
 }

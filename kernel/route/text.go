@@ -75,8 +75,10 @@ func inet(a netip.Addr) string {
 
 // typeName is a route type in the words of ip-route(8).
 func typeName(t state.RouteType) string {
-	names := [...]string{"none", "unicast", "local", "broadcast", "anycast", "multicast",
-		"blackhole", "unreachable", "prohibit", "throw", "nat"}
+	names := [...]string{
+		"none", "unicast", "local", "broadcast", "anycast", "multicast",
+		"blackhole", "unreachable", "prohibit", "throw", "nat",
+	}
 	if int(t) < len(names) {
 		return names[t]
 	}

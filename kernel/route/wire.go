@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -114,7 +115,7 @@ type deviceError struct {
 }
 
 func (e *deviceError) Error() string {
-	if e.err == unix.ENODEV {
+	if errors.Is(e.err, unix.ENODEV) {
 		return fmt.Sprintf("interface %s does not exist", e.name)
 	}
 	return fmt.Sprintf("interface %s: %v", e.name, e.err)

@@ -90,7 +90,7 @@ func (b *Batch) drain() (complete bool) {
 	for {
 		buf, err := b.s.receive(unix.MSG_DONTWAIT)
 		switch {
-		case err == unix.EAGAIN:
+		case errors.Is(err, unix.EAGAIN):
 			return complete
 		case errors.Is(err, ErrLost), errors.Is(err, ErrTruncated):
 			complete = false

@@ -170,7 +170,7 @@ func (m *Monitor) membership(option int, groups []int) (err error) {
 func (m *Monitor) discard(buf []byte) {
 	_ = m.conn.Control(func(fd uintptr) {
 		for {
-			if _, _, err := receive(int(fd), buf, unix.MSG_DONTWAIT); err == unix.EAGAIN || err == unix.EBADF {
+			if _, _, err := receive(int(fd), buf, unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EBADF) {
 				return
 			}
 		}
@@ -189,18 +189,18 @@ func (m *Monitor) loop(ctx context.Context, buf []byte, h Handler) {
 		err := m.conn.Read(func(fd uintptr) bool {
 			b, kernel, rerr = receive(int(fd), buf, unix.MSG_DONTWAIT)
 			// while events wait for their Pause the reader must not sleep
-			return rerr != unix.EAGAIN || given > 0
+			return !errors.Is(rerr, unix.EAGAIN) || given > 0
 		})
 		switch {
 		case err != nil:
 			return // the deadline that ctx set, or Close
-		case rerr == unix.EAGAIN:
+		case errors.Is(rerr, unix.EAGAIN):
 			h.Pause()
 			given = 0
-		case rerr == unix.EINTR:
+		case errors.Is(rerr, unix.EINTR):
 		case rerr != nil: // ENOBUFS, a datagram that does not fit, or what else may have cost events
 			h.Lost()
-			if rerr != unix.ENOBUFS && rerr != ErrTruncated { // never spin on an error that stays
+			if !errors.Is(rerr, unix.ENOBUFS) && !errors.Is(rerr, ErrTruncated) { // never spin on an error that stays
 				time.Sleep(100 * time.Millisecond)
 			}
 		case kernel:

@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -80,7 +81,7 @@ func (s *Socket) Close() error { return unix.Close(s.fd) }
 func (s *Socket) send(b []byte) error {
 	for {
 		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
@@ -91,10 +92,10 @@ func (s *Socket) receive(flags int) ([]byte, error) {
 	for {
 		b, kernel, err := receive(s.fd, s.in, flags)
 		switch {
-		case err == unix.EINTR:
-		case err == unix.ENOBUFS:
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOBUFS):
 			return nil, ErrLost
-		case err != nil && err != ErrTruncated:
+		case err != nil && !errors.Is(err, ErrTruncated):
 			return nil, err
 		case kernel: // others may send to us too; they are no concern
 			return b, err

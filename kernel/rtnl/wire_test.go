@@ -64,7 +64,7 @@ func TestEncodedIsDecoded(t *testing.T) {
 func TestParseError(t *testing.T) {
 	header := make([]byte, headerLen)
 	native.PutUint32(header, headerLen+4) // the request had four bytes of payload
-	code := native.AppendUint32(nil, uint32(0xffffffff-uint32(unix.ENETUNREACH)+1))
+	code := native.AppendUint32(nil, 0xffffffff-uint32(unix.ENETUNREACH)+1)
 	var text Encoder
 	text.Attr(unix.NLMSGERR_ATTR_MSG, []byte("Nexthop has invalid gateway\x00"))
 	join := func(parts ...[]byte) (b []byte) {
