@@ -26,7 +26,7 @@ func uplink(b *testing.B) {
 	b.Helper()
 	sh(b, `ip link del up0 2>/dev/null || true
 		ip link add up0 type veth peer name up1
-		ip addr add 10.99.0.1/24 dev up0; ip link set up0 up; ip link set up1 up; ip link set lo up`)
+		ip addr add 10.99.0.1/16 dev up0; ip link set up0 up; ip link set up1 up; ip link set lo up`)
 	b.Cleanup(func() { sh(b, "ip link del up0") })
 }
 
