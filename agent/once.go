@@ -142,7 +142,7 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 	for range passes {
 		done, failures := o.engine.Apply(ctx, p)
 		for _, d := range done {
-			all.Steps = append(all.Steps, d.Step)
+			all.Steps = append(all.Steps, *d.Step)
 		}
 		var errs []error
 		for _, f := range failures {

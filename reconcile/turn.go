@@ -70,11 +70,14 @@ func (e *Engine) plan(all bool) Plan {
 	}
 	if all || len(steps) <= readable {
 		order(steps)
-	} else {
-		steps = scatter(steps)
 	}
 	return Plan{Steps: steps}
 }
+
+// readable is how many changes of a turn are sorted as people read them. More go
+// to the kernel, and into the log, as they come: sorting would cost a good part
+// of what making them does, and Apply keeps the order of kinds by itself.
+const readable = 4096
 
 // step compares one entry; not ok where there is nothing to do now.
 func (e *Engine) step(en *entry, all bool, now time.Time) (Step, bool) {
@@ -92,26 +95,6 @@ func (e *Engine) step(en *entry, all bool, now time.Time) (Step, bool) {
 		return s, true
 	}
 	return Step{}, false
-}
-
-// readable is how many changes of a turn are sorted as people read them. More go
-// to the kernel, and into the log, as they come: sorting would cost a good part
-// of what making them does, and Apply keeps the order of kinds by itself.
-const readable = 4096
-
-// scatter takes every so-manieth step in turn. The kernel's trie of IPv4 routes
-// takes prefixes that come scattered in two thirds of the time that it needs for
-// ascending ones (net/ipv4/fib_trie.c resizes its nodes less often).
-func scatter(steps []Step) []Step {
-	stride := 7919 // a prime, so that every step has its turn
-	if len(steps)%stride == 0 {
-		stride = 7907
-	}
-	out := make([]Step, len(steps))
-	for i := range out {
-		out[i] = steps[i*stride%len(steps)]
-	}
-	return out
 }
 
 // settle notes that the entry is as wanted.
@@ -160,7 +143,7 @@ func (e *Engine) settleRules() {
 
 // Done is one change that a turn made.
 type Done struct {
-	Step
+	*Step
 	Drift bool // it was as wanted before, and other hands had changed it
 }
 
@@ -222,6 +205,24 @@ func (e *Engine) split(steps []Step) (first, deletions map[*kindState][]*Step) {
 	return first, deletions
 }
 
+// scatter takes of many steps every so-manieth in turn. The kernel's trie of IPv4
+// routes takes prefixes that come scattered in two thirds of the time that it
+// needs for ascending ones (net/ipv4/fib_trie.c resizes its nodes less often).
+func scatter(steps []*Step) []*Step {
+	if len(steps) <= readable {
+		return steps
+	}
+	stride := 7919 // a prime, so that every step has its turn
+	if len(steps)%stride == 0 {
+		stride = 7907
+	}
+	out := make([]*Step, len(steps))
+	for i := range out {
+		out[i] = steps[i*stride%len(steps)]
+	}
+	return out
+}
+
 type applied struct {
 	done     []Done
 	failures []*Failure
@@ -230,6 +231,9 @@ type applied struct {
 func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r *applied) {
 	if len(steps) == 0 {
 		return
+	}
+	if !ks.atomic() {
+		steps = scatter(steps)
 	}
 	rules, ruleFailed := false, false
 	for i, err := range ks.apply(ctx, steps) {
@@ -242,7 +246,7 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r 
 			r.failures = append(r.failures, e.fail(en, err))
 			continue
 		}
-		r.done = append(r.done, Done{*s, en.drifted})
+		r.done = append(r.done, Done{s, en.drifted})
 		if isRule {
 			continue
 		}
