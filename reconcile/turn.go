@@ -303,7 +303,8 @@ func (e *Engine) slot(key state.Key) (string, bool) {
 func (e *Engine) failingSlots() map[string]bool {
 	m := map[string]bool{}
 	for en := range e.failing {
-		if slot, ok := e.slot(en.key); ok {
+		// Where another owner's object is in the way, the place is not empty.
+		if slot, ok := e.slot(en.key); ok && !en.failure.Conflict() {
 			m[slot] = true
 		}
 	}
