@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/plumbnet/plumb/kernel/nstest"
+)
+
+const small = `apiVersion: plumb/v1
+pools: [{cidr: 10.244.0.0/16, natOutgoing: true}]
+nodes:
+  - {name: n0, addresses: [192.0.2.1/24], podCIDRs: [10.244.1.0/24]}
+`
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start runs an agent in the test's namespace, until the test ends.
+func start(t *testing.T, o Options) *logged {
+	t.Helper()
+	log := &logged{}
+	o.Node, o.Log = "n0", slog.New(slog.NewTextHandler(log, nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- Run(ctx, o) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the agent ended with %v", err)
+		}
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	return log
+}
+
+func options(t *testing.T, text string) Options {
+	t.Helper()
+	dir := t.TempDir()
+	o := Options{File: filepath.Join(dir, "plumb.yaml"), StateDir: filepath.Join(dir, "state"), Socket: filepath.Join(dir, "s", "plumb.sock")}
+	if text != "" {
+		write(t, o.File, text)
+	}
+	return o
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func soon(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for range 2000 {
+		if so() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("not within 10 s: %s", what)
+}
+
+func get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	r, err := http.Get("http://127.0.0.1:9178" + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
+func TestHealthReadinessMetricsAndStatus(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		o := options(t, "")
+		o.HTTP, o.Version = "127.0.0.1:9178", "v1.2.3"
+		start(t, o)
+		soon(t, "it lives without a state file", func() bool { code, _ := get(t, "/healthz"); return code == 200 })
+		if code, text := get(t, "/readyz"); code != 503 || !strings.Contains(text, "not converged yet") {
+			t.Errorf("without a state file it is ready: %d %s", code, text)
+		}
+		write(t, o.File, small)
+		soon(t, "it is ready", func() bool { code, _ := get(t, "/readyz"); return code == 200 })
+
+		_, text := get(t, "/metrics")
+		for _, line := range []string{
+			"plumb_file_valid 1", `plumb_build_info{version="v1.2.3"} 1`, `plumb_objects{kind="route",state="had"} 1`,
+			`plumb_changes_total{action="add",cause="wanted",kind="route"} 1`, "plumb_turns_total", "plumb_turn_seconds_count",
+			`plumb_file_loads_total{result="valid"} 1`, "plumb_endpoints 0", "go_goroutines", "process_resident_memory_bytes",
+		} {
+			if !strings.Contains(text, line) {
+				t.Errorf("no %s in the metrics", line)
+			}
+		}
+		_, text = get(t, "/status")
+		var s Status
+		if err := json.Unmarshal([]byte(text), &s); err != nil || !s.Converged || s.Node != "n0" || s.File.Hash == "" {
+			t.Errorf("status: %v\n%s", err, text)
+		}
+
+		nstest.Sh(t, "ip route del blackhole 10.244.1.0/24")
+		soon(t, "the repair is counted", func() bool {
+			_, text := get(t, "/metrics")
+			return strings.Contains(text, `plumb_changes_total{action="add",cause="drift",kind="route"} 1`)
+		})
+		write(t, o.File, "nonsense")
+		soon(t, "the invalid file is counted", func() bool {
+			_, text := get(t, "/metrics")
+			return strings.Contains(text, "plumb_file_valid 0") && strings.Contains(text, `plumb_file_loads_total{result="invalid"} 1`)
+		})
+		if code, _ := get(t, "/readyz"); code != 200 {
+			t.Error("a node that works from the last good state is ready still")
+		}
+		if info, err := os.Stat(o.Socket); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the socket: %v, %v", info, err)
+		}
+	})
+}
+
+func TestATakenPortDoesNotKeepTheAgentFromItsWork(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:9178")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		o := options(t, small)
+		o.HTTP = "127.0.0.1:9178"
+		log := start(t, o)
+		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
+		if text := log.String(); !strings.Contains(text, "address already in use") || !strings.Contains(text, "--http") {
+			t.Errorf("it does not say why, and the mend:\n%s", text)
+		}
+	})
+}
+
+func TestAFullDiskDoesNotKeepTheAgentFromItsWork(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		o := options(t, small)
+		nstest.Sh(t, fmt.Sprintf("mount --make-rprivate /; mkdir %[1]s; mount -t tmpfs -o size=64k tmpfs %[1]s; touch %[1]s/lock; head -c 100k /dev/zero >%[1]s/full 2>/dev/null || true", o.StateDir))
+		t.Cleanup(func() { nstest.Sh(t, "umount "+o.StateDir) }) // after the agent's end
+		log := start(t, o)
+		soon(t, "it makes what needs no note on disk", func() bool {
+			return strings.Contains(nstest.Sh(t, "ip route; nft list ruleset"), "blackhole 10.244.1.0/24") &&
+				strings.Contains(nstest.Sh(t, "nft list ruleset"), "masq4")
+		})
+		soon(t, "it says so", func() bool { return strings.Contains(log.String(), "no space left on device") })
+	})
+}
+
+func TestEndpointsWaitForTheirInterfaces(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		o := options(t, small+"endpoints: [{name: vm, node: n0, interface: tap0, addresses: [10.244.1.9]}]\n")
+		o.HTTP = "127.0.0.1:9178"
+		log := start(t, o)
+		soon(t, "the status tells", func() bool {
+			_, text := get(t, "/status")
+			return strings.Contains(text, "interface tap0 does not exist") && strings.Contains(text, `"converged":false`)
+		})
+		if !strings.Contains(log.String(), "endpoint waits") {
+			t.Error("the log does not tell")
+		}
+		nstest.Sh(t, "ip link add tap0 type veth peer name vm0; ip link set vm0 up; ip link set tap0 up")
+		soon(t, "the route comes", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "10.244.1.9 dev tap0") })
+		nstest.Sh(t, "ip link set tap0 name tap1")
+		soon(t, "a renamed interface is another", func() bool {
+			_, text := get(t, "/status")
+			return !strings.Contains(nstest.Sh(t, "ip route"), "10.244.1.9") && strings.Contains(text, "interface tap0 does not exist")
+		})
+	})
+}
