@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/state"
 )
@@ -31,6 +32,8 @@ type agent struct {
 	loop    *reconcile.Loop
 	sources *sources // belongs to the loop's goroutine
 	metrics *metrics
+
+	originals *sysctl.Originals // the loop's goroutine's, too
 
 	file      atomic.Pointer[FileStatus]
 	lastTurn  atomic.Pointer[time.Time] // when the loop last turned
@@ -77,6 +80,7 @@ func Run(ctx context.Context, o Options) error {
 	protect(engine, first)
 	a.sources = newSources(engine, o.Node)
 	k.Sysctls.Lasts = a.sources.handWired
+	a.originals = k.Originals
 	a.loop = reconcile.NewLoop(engine)
 	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
 	a.metrics = newMetrics(a)

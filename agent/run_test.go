@@ -174,9 +174,9 @@ func TestAFullDiskDoesNotKeepTheAgentFromItsWork(t *testing.T) {
 		nstest.Sh(t, fmt.Sprintf("mount --make-rprivate /; mkdir %[1]s; mount -t tmpfs -o size=64k tmpfs %[1]s; touch %[1]s/lock; head -c 100k /dev/zero >%[1]s/full 2>/dev/null || true", o.StateDir))
 		t.Cleanup(func() { nstest.Sh(t, "umount "+o.StateDir) }) // after the agent's end
 		log := start(t, o)
-		soon(t, "it makes what needs no note on disk", func() bool {
-			return strings.Contains(nstest.Sh(t, "ip route; nft list ruleset"), "blackhole 10.244.1.0/24") &&
-				strings.Contains(nstest.Sh(t, "nft list ruleset"), "masq4")
+		soon(t, "it converges", func() bool {
+			text := nstest.Sh(t, "ip route; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward")
+			return strings.Contains(text, "blackhole 10.244.1.0/24") && strings.Contains(text, "masq4") && strings.HasSuffix(text, "1")
 		})
 		soon(t, "it says so", func() bool { return strings.Contains(log.String(), "no space left on device") })
 	})

@@ -110,6 +110,9 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 	for _, text := range *a.records.Load() {
 		s.Failing = append(s.Failing, Failing{Object: "endpoint record", Error: text})
 	}
+	if err := a.originals.Err(); err != nil {
+		s.Failing = append(s.Failing, Failing{Object: "record of sysctls", Error: err.Error()})
+	}
 	s.Shadowed = []Shadowed{}
 	shadowed := map[string]bool{}
 	for _, sh := range e.Shadowed() {

@@ -33,6 +33,9 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 		a.sayPlan(t.Plan)
 	}
 	a.sayWarnings()
+	if a.originals.Err() != nil && t.Read {
+		_ = a.originals.Save() // the status says where it fails still
+	}
 	if a.sources.file != nil && e.Settled() {
 		a.converged.Store(&now)
 		if !a.ready.Load() && len(e.Failures()) == 0 {

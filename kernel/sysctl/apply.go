@@ -84,43 +84,26 @@ func (b *batch) plan(change int, s state.Sysctl) {
 }
 
 // note puts down what the node had before, on disk, before anything is changed.
-// What cannot be put down is not changed. An interface of plumb's own needs no
-// note, unless it Lasts: its parameters go with it.
+// Where that fails (a full disk), pods come first: the change is made, and
+// Originals.Err says what a later cleanup may not know. An interface of plumb's
+// own needs no note, unless it Lasts: its parameters go with it.
 func (b *batch) note() {
 	if b.Originals == nil {
 		return
 	}
-	foreign := func(w write) bool {
-		_, dev, _ := device(w.Path)
-		return !link.Owned(dev) || b.Lasts != nil && b.Lasts(dev)
-	}
 	noted := false
 	for _, list := range [][]write{b.switches, b.others} {
 		for _, w := range list {
-			if foreign(w) {
+			_, dev, _ := device(w.Path)
+			if !link.Owned(dev) || b.Lasts != nil && b.Lasts(dev) {
 				b.Originals.Note(w.Path, w.before, w.Value)
 				noted = true
 			}
 		}
 	}
-	if !noted {
-		return
+	if noted {
+		_ = b.Originals.Save() // kept in Originals.Err
 	}
-	err := b.Originals.Save()
-	if err == nil {
-		return
-	}
-	refuse := func(list []write) (rest []write) {
-		for _, w := range list {
-			if foreign(w) {
-				b.errs[w.change] = err
-			} else {
-				rest = append(rest, w)
-			}
-		}
-		return rest
-	}
-	b.switches, b.others = refuse(b.switches), refuse(b.others)
 }
 
 // write gives true where the value stands.

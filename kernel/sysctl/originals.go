@@ -19,7 +19,11 @@ type Originals struct {
 	file    string
 	entries map[string]original
 	unsaved bool
+	err     error // of the last Save
 }
+
+// Err is why what is known is not on disk; nil where it is.
+func (o *Originals) Err() error { return o.err }
 
 // original is a parameter's value before plumb's first change, and plumb's last.
 type original struct {
@@ -89,9 +93,10 @@ func (o *Originals) Save() error {
 		err = replaceFile(o.file, append(b, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("original sysctls: %w", err)
+		o.err = fmt.Errorf("original sysctls: %w", err)
+		return o.err
 	}
-	o.unsaved = false
+	o.unsaved, o.err = false, nil
 	return nil
 }
 

@@ -67,30 +67,49 @@ func TestOriginalsPutBackWhatWasThere(t *testing.T) {
 	})
 }
 
-func TestOriginalsAreSavedBeforeTheWrite(t *testing.T) {
+func TestWithoutADiskParametersAreSetAllTheSame(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		nstest.Sh(t, "ip link add plb1 type veth peer name tap0")
 		dir := filepath.Join(t.TempDir(), "missing")
 		k := newKind(t)
 		k.Originals = openOriginals(t, filepath.Join(dir, "sysctls.json"))
 		const arp, own = "net/ipv4/conf/tap0/proxy_arp", "net/ipv4/conf/plb1/proxy_arp"
-		changes := adds(state.Sysctl{Path: ipForward, Value: "1"}, state.Sysctl{Path: arp, Value: "1"}, state.Sysctl{Path: own, Value: "1"})
-		errs := k.Apply(t.Context(), changes)
-		if errs[0] == nil || errs[1] == nil || !strings.Contains(errs[1].Error(), dir) || errs[2] != nil {
-			t.Errorf("errors %v", errs)
+		apply(t, k, state.Sysctl{Path: own, Value: "1"})
+		if err := k.Originals.Err(); err != nil {
+			t.Errorf("plumb's own need not be put down: %v", err)
 		}
-		if got := read(t, k); got[ipForward] != "0" || got[arp] != "0" || got[own] != "1" {
-			t.Errorf("%v: what cannot be put down must not be changed, and plumb's own need not be put down", got)
+		apply(t, k, state.Sysctl{Path: ipForward, Value: "1"}, state.Sysctl{Path: arp, Value: "1"})
+		if got := read(t, k); got[ipForward] != "1" || got[arp] != "1" {
+			t.Errorf("they are %v", got)
+		}
+		if err := k.Originals.Err(); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("it is not said which file cannot be written: %v", err)
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		apply(t, k, changes[0].After, changes[1].After)
+		if err := k.Originals.Save(); err != nil || k.Originals.Err() != nil {
+			t.Error(err, k.Originals.Err())
+		}
 		if got := openOriginals(t, filepath.Join(dir, "sysctls.json")).Restorations(); len(got) != 2 {
 			t.Errorf("to restore: %v", got)
 		}
 		if files, _ := os.ReadDir(dir); len(files) != 1 {
 			t.Errorf("left behind: %v", files)
+		}
+	})
+}
+
+func TestInterfacesThatLastAreRemembered(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "ip link add plb1 type veth peer name plb2")
+		k := newKind(t)
+		k.Originals = openOriginals(t, filepath.Join(t.TempDir(), "sysctls.json"))
+		k.Lasts = func(dev string) bool { return dev == "plb1" }
+		const one, two = "net/ipv4/conf/plb1/proxy_arp", "net/ipv4/conf/plb2/proxy_arp"
+		apply(t, k, state.Sysctl{Path: one, Value: "1"}, state.Sysctl{Path: two, Value: "1"})
+		if got := k.Originals.Restorations(); len(got) != 1 || got[0] != (state.Sysctl{Path: one, Value: "0"}) {
+			t.Errorf("to restore: %v", got)
 		}
 	})
 }
