@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"github.com/plumbnet/plumb/agent"
 	"github.com/spf13/cobra"
@@ -18,6 +20,8 @@ func agentCommand(o *options) *cobra.Command {
 			"and whatever differs is put right. SIGTERM ends it and leaves the kernel's state in place.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Elsewhere a hang-up means "read your file again", which the agent does anyway.
+			signal.Ignore(syscall.SIGHUP)
 			log, err := logger(o, format, level)
 			if err != nil {
 				return err
