@@ -2,9 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +41,7 @@ type agent struct {
 	ready     atomic.Bool               // converged at least once on a valid file
 	records   atomic.Pointer[[]string]  // errors of endpoint records, at the last full reading
 
+	hadRecords   atomic.Bool     // the directory of records was there once
 	saidPlan     string          // by sayPlan, last
 	saidWarnings map[string]bool // by sayWarnings, last
 }
@@ -51,8 +52,8 @@ func Run(ctx context.Context, o Options) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.StateDir, 0o755); err != nil {
-		return fmt.Errorf("state directory: %w", err)
+	if err := MakeStateDir(o.StateDir); err != nil {
+		o.Log.Error("going on without a state directory", "err", err)
 	}
 	unlock, err := Lock(o.StateDir, "the agent")
 	if err != nil {
@@ -68,7 +69,8 @@ func Run(ctx context.Context, o Options) error {
 		o.Log.Warn("the last good state cannot be used", "err", err)
 	}
 	first, status := a.firstFile(rl, good)
-	tables := ownTables(first, good)
+	tables := tablesOf(o.StateDir, first)
+	a.keep(first)
 	a.file.Store(&status)
 
 	k, err := OpenKernel(o.StateDir, tables...)
@@ -76,6 +78,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer k.Close()
+	if k.Notice != nil {
+		o.Log.Error("what was before plumb is not known", "err", k.Notice)
+	}
 	engine := k.Engine()
 	protect(engine, first)
 	a.sources = newSources(engine, o.Node)
@@ -111,9 +116,6 @@ func Run(ctx context.Context, o Options) error {
 func (a *agent) firstFile(rl *reloader, good *Loaded) (*Loaded, FileStatus) {
 	l, status, _ := rl.look()
 	if l != nil {
-		if err := saveLastGood(a.StateDir, l); err != nil {
-			a.Log.Warn("cannot keep a copy of the state file", "err", err)
-		}
 		return l, status
 	}
 	if good != nil {
@@ -164,6 +166,16 @@ func (a *agent) firstFacts(ctx context.Context, k *Kernel, first *Loaded) error 
 	return nil
 }
 
+// keep writes down what a crash must not lose: which table is used, and the file.
+func (a *agent) keep(l *Loaded) {
+	if l == nil {
+		return
+	}
+	if err := errors.Join(noteTable(a.StateDir, l), saveLastGood(a.StateDir, l)); err != nil {
+		a.Log.Warn("cannot keep a copy of the state file", "err", err)
+	}
+}
+
 // reload is called on the file watcher's goroutine.
 func (a *agent) reload(rl *reloader, k *Kernel) {
 	l, status, news := rl.look()
@@ -181,9 +193,7 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 		a.loop.Do(func(*reconcile.Engine) {})
 		return
 	}
-	if err := saveLastGood(a.StateDir, l); err != nil {
-		a.Log.Warn("cannot keep a copy of the state file", "err", err)
-	}
+	a.keep(l)
 	a.loop.Do(func(e *reconcile.Engine) {
 		if k.Routes.AddTable(l.File.Settings.RouteTable) {
 			a.loop.ReadAgain(state.KindRoute)

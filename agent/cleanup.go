@@ -16,17 +16,16 @@ import (
 // what they were, and clears the state directory. Host ends that the state file
 // names were made by other hands, and stay; l may be nil.
 func Cleanup(ctx context.Context, l *Loaded, node, stateDir string, dryRun bool) (reconcile.Plan, error) {
-	good, _ := loadLastGood(stateDir, node) // without one, there is no earlier table to look into
-	k, err := OpenKernel(stateDir, ownTables(l, good)...)
+	if good, err := loadLastGood(stateDir, node); l == nil && err == nil {
+		l = good
+	}
+	k, err := OpenKernel(stateDir, tablesOf(stateDir, l)...)
 	if err != nil {
 		return reconcile.Plan{}, err
 	}
 	defer k.Close()
 	o := &Once{kernel: k, engine: k.Engine()}
 	o.sources = newSources(o.engine, node)
-	if l == nil {
-		l = good
-	}
 	stays := handWired(l, node)
 	o.engine.Keep(func(object state.Object) bool {
 		link, ok := object.(state.Link)
@@ -77,5 +76,6 @@ func clearStateDir(dir string) error {
 		os.RemoveAll(filepath.Join(dir, endpointsDir)),
 		os.RemoveAll(filepath.Join(dir, lastGoodName)),
 		os.RemoveAll(filepath.Join(dir, originalsName)),
+		os.RemoveAll(filepath.Join(dir, tablesName)),
 	)
 }

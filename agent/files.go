@@ -20,6 +20,7 @@ const (
 	lastGoodName  = "last-good.json"
 	originalsName = "sysctls.json"
 	lockName      = "lock"
+	tablesName    = "tables.json"
 )
 
 // Endpoints is the store of endpoint records in a state directory.
@@ -69,6 +70,19 @@ func Load(path, node string) (*Loaded, error) {
 		return nil, &InvalidError{Path: path, Err: err}
 	}
 	return parse(path, node, sources)
+}
+
+// readWatched is desired.Read for a path that is looked at again and again: what
+// would block (a FIFO) is refused.
+func readWatched(path string) ([]desired.Source, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = fmt.Errorf("%s: it is neither a regular file nor a directory", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return desired.Read(path)
 }
 
 func parse(path, node string, sources []desired.Source) (*Loaded, error) {

@@ -5,7 +5,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/plumbnet/plumb/kernel/host"
@@ -25,6 +27,7 @@ type Kernel struct {
 	Routes    *route.Kind
 	Sysctls   *sysctl.Kind
 	Originals *sysctl.Originals
+	Notice    error // what was found amiss, and did not keep the rest from opening
 	kinds     []reconcile.Kind
 	closers   []func()
 }
@@ -55,7 +58,7 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 		return fail("sysctls", err)
 	}
 	k.closers = append(k.closers, sysctls.Close)
-	if k.Originals, err = sysctl.OpenOriginals(filepath.Join(stateDir, originalsName)); err != nil {
+	if k.Originals, k.Notice, err = openOriginals(filepath.Join(stateDir, originalsName)); err != nil {
 		return fail("the record of sysctls", err)
 	}
 	sysctls.Originals, k.Sysctls = k.Originals, sysctls
@@ -82,6 +85,20 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 		k.kinds = append(k.kinds, reconcile.KindOf(tables, true, nftKinds...))
 	}
 	return k, nil
+}
+
+// openOriginals puts a record that cannot be read aside: without it a cleanup may
+// leave a parameter as it is, which is no reason to leave pods without a network.
+func openOriginals(path string) (o *sysctl.Originals, notice, err error) {
+	if o, notice = sysctl.OpenOriginals(path); notice == nil {
+		return o, nil, nil
+	}
+	aside := path + ".unreadable"
+	if err := os.Rename(path, aside); err != nil {
+		return nil, nil, errors.Join(notice, err)
+	}
+	o, err = sysctl.OpenOriginals(path)
+	return o, fmt.Errorf("%w; it was moved to %s", notice, aside), err
 }
 
 // Engine makes an engine of all kinds.

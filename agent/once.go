@@ -14,6 +14,7 @@ import (
 // Once compares a node with its state file, and converges it, by hand.
 type Once struct {
 	Loaded  *Loaded
+	state   string // the state directory
 	kernel  *Kernel
 	engine  *reconcile.Engine
 	sources *sources
@@ -22,12 +23,11 @@ type Once struct {
 // NewOnce renders what a loaded state file wants on this host; endpoint records
 // come from the state directory.
 func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, error) {
-	good, _ := loadLastGood(stateDir, node) // without one, there is no earlier table to look into
-	k, err := OpenKernel(stateDir, ownTables(l, good)...)
+	k, err := OpenKernel(stateDir, tablesOf(stateDir, l)...)
 	if err != nil {
 		return nil, err
 	}
-	o := &Once{Loaded: l, kernel: k, engine: k.Engine()}
+	o := &Once{Loaded: l, state: stateDir, kernel: k, engine: k.Engine()}
 	o.sources = newSources(o.engine, node)
 	k.Sysctls.Lasts = o.sources.handWired
 	protect(o.engine, l)
@@ -36,21 +36,6 @@ func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, erro
 		return nil, err
 	}
 	return o, nil
-}
-
-// ownTables are the routing tables to look into: that of the state to be, and that
-// of the state which was in force before it. Either may be nil.
-func ownTables(states ...*Loaded) []uint32 {
-	var tables []uint32
-	for _, l := range states {
-		if l != nil {
-			tables = append(tables, l.File.Settings.RouteTable)
-		}
-	}
-	if len(tables) == 0 {
-		tables = append(tables, state.TableMain)
-	}
-	return tables
 }
 
 func (o *Once) fill(ctx context.Context, stateDir string) error {
@@ -75,6 +60,9 @@ func (o *Once) Close() { o.kernel.Close() }
 // Warnings gives what cannot be made as the file says, and what waits.
 func (o *Once) Warnings() []string {
 	var out []string
+	if o.kernel != nil && o.kernel.Notice != nil {
+		out = append(out, o.kernel.Notice.Error())
+	}
 	for _, w := range o.sources.warnings {
 		out = append(out, w.String())
 	}
@@ -139,6 +127,11 @@ const passes = 4
 // gives what it did, and an error that names what could not be done.
 func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, error) {
 	var all reconcile.Plan
+	if o.Loaded != nil && !p.Empty() {
+		if err := noteTable(o.state, o.Loaded); err != nil {
+			return all, err
+		}
+	}
 	for range passes {
 		done, failures := o.engine.Apply(ctx, p)
 		for _, d := range done {
@@ -166,7 +159,7 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 }
 
 // Keep makes the loaded file the last good one.
-func (o *Once) Keep(stateDir string) error { return saveLastGood(stateDir, o.Loaded) }
+func (o *Once) Keep() error { return saveLastGood(o.state, o.Loaded) }
 
 // Restore converges to a snapshot in place of the file: the state before an
 // Apply that was not confirmed.

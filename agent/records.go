@@ -2,7 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/plumbnet/plumb/reconcile"
@@ -62,7 +64,13 @@ func endpointOrigin(e state.Endpoint) string { return "endpoint " + e.Name }
 // readEndpoints reads all records. One that cannot be read may be any endpoint's,
 // so then none is taken for gone.
 func (a *agent) readEndpoints() {
-	list, errs := Endpoints(a.StateDir).List()
+	store := Endpoints(a.StateDir)
+	list, errs := store.List()
+	if _, err := os.Stat(store.Dir); err == nil {
+		a.hadRecords.Store(true)
+	} else if a.hadRecords.Load() && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("endpoint records: the directory vanished: %w", err))
+	}
 	texts := make([]string, 0, len(errs))
 	for _, err := range errs {
 		texts = append(texts, err.Error())

@@ -30,17 +30,19 @@ type reloader struct {
 	log        *slog.Logger
 	sleep      func(time.Duration)
 
-	current *Loaded // in force; nil before the first
-	lastErr string  // said last, so that it is said once
+	current  *Loaded // in force; nil before the first
+	lastErr  string  // said last, so that it is said once
+	lastHash string  // of the content that was looked at last
 }
 
 // look reads the file. It gives the new state where there is one, else nil, and
-// the status to show; the same content gives nothing twice.
+// the status to show; the same content gives nothing twice, and is not parsed.
 func (r *reloader) look() (*Loaded, FileStatus, bool) {
-	l, err := Load(r.path, r.node)
+	l, err := r.load()
 	if err != nil && err.Error() != r.lastErr {
 		r.sleep(grace)
-		l, err = Load(r.path, r.node)
+		r.lastHash = ""
+		l, err = r.load()
 	}
 	if err != nil {
 		if err.Error() == r.lastErr {
@@ -49,16 +51,34 @@ func (r *reloader) look() (*Loaded, FileStatus, bool) {
 		r.lastErr = err.Error()
 		return nil, r.invalid(err), true
 	}
-	same := r.current != nil && r.current.Hash == l.Hash
-	if same && r.lastErr == "" {
+	if l == nil {
 		return nil, FileStatus{}, false
 	}
 	r.lastErr = ""
-	if same { // it was invalid for a while, and is what it was before
+	if r.current != nil && r.current.Hash == l.Hash { // it was invalid for a while, and is what it was before
 		return nil, r.valid(r.current, r.current.Hash), true
 	}
 	r.current = l
 	return l, r.valid(l, l.Hash), true
+}
+
+// load gives nil and no error where the content is what it was at the last look.
+func (r *reloader) load() (*Loaded, error) {
+	r.awaitWriters()
+	sources, err := readWatched(r.path)
+	if err != nil {
+		r.lastHash = ""
+		return nil, &InvalidError{Path: r.path, Err: err}
+	}
+	hash := desired.Hash(sources)
+	if hash == r.lastHash {
+		if r.lastErr != "" {
+			return nil, errors.New(r.lastErr)
+		}
+		return nil, nil
+	}
+	r.lastHash = hash
+	return parse(r.path, r.node, sources)
 }
 
 func (r *reloader) valid(l *Loaded, hash string) FileStatus {

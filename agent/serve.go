@@ -47,7 +47,12 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		return nil, errors.Join(fmt.Errorf("socket %s: an agent answers there already", path), c.Close())
 	}
-	_ = os.Remove(path)
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != os.ModeSocket {
+			return nil, fmt.Errorf("socket %s: there is a file that is no socket; remove it, or give another --socket", path)
+		}
+		_ = os.Remove(path)
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "unix", path)
 	if err != nil {

@@ -223,6 +223,21 @@ func (e *Engine) claimsChanged(en *entry, before state.Object) {
 	}
 }
 
+// lookAtSilent has what no event tells of looked up before the next turn.
+func (e *Engine) lookAtSilent() {
+	for name, entries := range e.entries {
+		tr := e.byKind[name].tracker()
+		if tr == nil {
+			continue
+		}
+		for id, en := range entries {
+			if tr.Silent(id) && en.want() != nil {
+				e.unknown[en] = struct{}{}
+			}
+		}
+	}
+}
+
 // lookUp reads what was tracked since the last full read.
 func (e *Engine) lookUp(ctx context.Context) error {
 	if len(e.unknown) == 0 {

@@ -397,6 +397,8 @@ func (k *tracked) Untrack(ids ...string) {
 	}
 }
 
+func (k *tracked) Silent(id string) bool { return id == "b" }
+
 func (k *tracked) Read(ctx context.Context, yield func(state.Sysctl)) error {
 	var ids []string
 	for id := range k.ids {
@@ -496,5 +498,20 @@ func TestManyChangesAreScatteredAndNoneIsLost(t *testing.T) {
 		if turn(t, e); len(p.objects) != n || p.changes() != n || !e.Settled() {
 			t.Errorf("of %d routes %d were made, in %d changes", n, len(p.objects), p.changes())
 		}
+	}
+}
+
+func TestWhatIsSilentIsLookedAt(t *testing.T) {
+	one, two := state.Sysctl{Path: "a", Value: "1"}, state.Sysctl{Path: "b", Value: "1"}
+	k := &tracked{paper: newPaper(one, two), ids: map[string]bool{}}
+	e := NewEngine(KindOf(k, false, state.KindSysctl))
+	set(t, e, node, one, two)
+	read(t, e)
+	turn(t, e)
+	k.lookups = nil
+	k.objects[two.Key()] = state.Sysctl{Path: "b", Value: "0"}
+	e.lookAtSilent()
+	if done := turn(t, e); len(done) != 1 || !done[0].Drift || !reflect.DeepEqual(k.lookups, []string{"b"}) {
+		t.Errorf("done %v, looked at %v", done, k.lookups)
 	}
 }

@@ -24,6 +24,7 @@ type Kind interface {
 type tracker interface {
 	Track(ids ...string)
 	Untrack(ids ...string)
+	Silent(id string) bool
 	lookup(ctx context.Context, ids []string, saw func(state.Object)) error
 }
 

@@ -77,6 +77,9 @@ const (
 	maxWait = 20 * time.Millisecond
 )
 
+// silentEvery is how often objects are looked at whose changes no event tells.
+const silentEvery = 800 * time.Millisecond
+
 // readRetry is how long a kind that could not be read is left alone.
 const readRetry = 2 * time.Second
 
@@ -95,6 +98,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer resync.Stop()
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
+	silent := time.NewTicker(silentEvery)
+	defer silent.Stop()
 	for {
 		read := false
 		select {
@@ -103,6 +108,11 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-resync.C:
 			read = true
 		case <-retry.C:
+		case <-silent.C:
+			l.engine.lookAtSilent()
+			if len(l.engine.unknown) == 0 {
+				continue
+			}
 		case <-l.wake:
 			l.settle(ctx)
 		}
@@ -113,6 +123,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		l.reread(ctx, read)
 		t := l.turn(ctx)
+		if ctx.Err() != nil {
+			return nil // what failed did because of that
+		}
 		t.Read, t.Took = read, time.Since(start)
 		if l.OnTurn != nil {
 			l.OnTurn(l.engine, t)

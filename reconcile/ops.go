@@ -38,6 +38,9 @@ type Ops[O state.Object] interface {
 type Tracker[O state.Object] interface {
 	Track(ids ...string)
 	Untrack(ids ...string)
+	// Silent says that no event tells of a change of the object, so that it has to
+	// be looked at from time to time.
+	Silent(id string) bool
 	// Lookup is Read for some of the tracked.
 	Lookup(ctx context.Context, ids []string, yield func(O)) error
 }

@@ -87,7 +87,7 @@ func TestSnapshotsComeBack(t *testing.T) {
 		t.Errorf("%v\ncame back as\n%v", s, back)
 	}
 	for _, bad := range []string{
-		`{}`, `[{"kind":"bridge","object":{}}]`, `[{"kind":"route","object":{"colour":1}}]`, `[{"kind":"route","object":7}]`,
+		`null`, `{}`, `[{"kind":"bridge","object":{}}]`, `[{"kind":"route","object":{"colour":1}}]`, `[{"kind":"route","object":7}]`,
 	} {
 		if err := json.Unmarshal([]byte(bad), &back); err == nil {
 			t.Errorf("%s was taken", bad)

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +100,9 @@ func (s *Snapshot) UnmarshalJSON(b []byte) error {
 	var list []kindObject
 	if err := json.Unmarshal(b, &list); err != nil {
 		return err
+	}
+	if list == nil {
+		return errors.New("it holds no list of objects")
 	}
 	*s = make(Snapshot, len(list))
 	for i, ko := range list {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -72,7 +73,7 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 	if perr := o.printPlan(done); perr != nil || err != nil {
 		return errors.Join(perr, err)
 	}
-	return once.Keep(o.stateDir)
+	return once.Keep()
 }
 
 // applyUnlessConfirmed listens before it changes anything, so that a change that
@@ -80,24 +81,23 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 func applyUnlessConfirmed(ctx context.Context, o *options, once *agent.Once, p reconcile.Plan, wait time.Duration) error {
 	// A terminal that goes away must not take the way back with it.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
-	confirmed, stop, err := agent.AwaitConfirmation(o.socket)
+	c, err := agent.AwaitConfirmation(o.socket)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer c.Close()
 	before := once.Have()
 	done, err := once.Apply(ctx, p)
 	if perr := o.printPlan(done); perr != nil || err != nil {
 		return errors.Join(perr, err, putBack(o, once, before))
 	}
 	fmt.Fprintf(o.stderr, "plumb: putting the earlier state back in %s, unless `plumb confirm` comes\n", wait)
-	select {
-	case <-confirmed:
+	if c.Wait(ctx, wait) {
 		fmt.Fprintln(o.stderr, "plumb: confirmed")
-		return once.Keep(o.stateDir)
-	case <-time.After(wait):
-		err = fmt.Errorf("not confirmed within %s", wait)
-	case <-ctx.Done():
+		return once.Keep()
+	}
+	err = fmt.Errorf("not confirmed within %s", wait)
+	if ctx.Err() != nil {
 		err = errors.New("interrupted before it was confirmed")
 	}
 	return errors.Join(err, putBack(o, once, before))
@@ -119,6 +119,7 @@ func confirmCommand(o *options) *cobra.Command {
 
 // putBack restores the earlier state; it is not to be interrupted.
 func putBack(o *options, once *agent.Once, before state.Snapshot) error {
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	fmt.Fprintln(o.stderr, "plumb: putting the earlier state back")
 	done, err := once.Restore(context.Background(), before)
 	if err != nil {

@@ -50,7 +50,9 @@ func renderNode(ctx context.Context, o *options) error {
 		_, err = io.WriteString(o.stdout, render.IP(objects))
 	default:
 		for _, w := range r.Wanted {
-			fmt.Fprintf(o.stdout, "%-70s  %s\n", state.String(w.Object), w.Origin)
+			if _, err = fmt.Fprintf(o.stdout, "%-70s  %s\n", state.String(w.Object), w.Origin); err != nil {
+				return err
+			}
 		}
 	}
 	return err

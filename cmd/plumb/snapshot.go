@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/plumbnet/plumb/agent"
@@ -22,7 +21,10 @@ func snapshotCommand(o *options) *cobra.Command {
 				complain(o.stderr, err)
 			}
 			s, err := agent.Snapshot(cmd.Context(), l, o.node, o.stateDir)
-			return errors.Join(err, printJSON(o.stdout, s))
+			if err != nil {
+				return err
+			}
+			return printJSON(o.stdout, s)
 		},
 	}
 }

@@ -112,6 +112,12 @@ func (w *watcher) routeEvent(m rtnl.Message) {
 		w.gone(slotOf(&w.route))
 	default:
 		w.k.places.add(&w.route)
+		if m.Flags&(unix.NLM_F_REPLACE|unix.NLM_F_EXCL) == 0 {
+			// It may have come beside one that is there (append, prepend): which of
+			// them is first, the event does not say.
+			w.reread = true
+			return
+		}
 		w.events = append(w.events, state.Event[state.Route]{Key: w.route.Key(), Object: w.route})
 	}
 }

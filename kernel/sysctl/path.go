@@ -69,3 +69,20 @@ func forwardingOf(path string) uint8 {
 	}
 	return 0
 }
+
+// Silent says that the kernel announces no change of the parameter: NETCONF has
+// four of an interface's, and the switches of the node (include/uapi/linux/netconf.h).
+func (k *Kind) Silent(path string) bool {
+	if switchFamily(path) != 0 {
+		return false
+	}
+	switch family, _, key := device(path); key {
+	case "forwarding":
+		return false
+	case "rp_filter", "proxy_arp":
+		return family != unix.AF_INET
+	case "proxy_ndp":
+		return family != unix.AF_INET6
+	}
+	return true
+}

@@ -100,6 +100,9 @@ func (s Store) Get(id string) (state.Endpoint, error) { return read(s.path(id)) 
 
 func read(path string) (state.Endpoint, error) {
 	var e state.Endpoint
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return e, fmt.Errorf("endpoint record %s: it is no regular file", path) // to open it might block
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return e, err
