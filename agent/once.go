@@ -173,6 +173,11 @@ func (o *Once) Restore(ctx context.Context, before state.Snapshot) (reconcile.Pl
 	for _, object := range before {
 		wanted = append(wanted, render.Wanted{Object: object, Origin: "before"})
 	}
+	for _, s := range o.kernel.Originals.Untouched() {
+		if before[s.Key()] == nil {
+			wanted = append(wanted, render.Wanted{Object: s, Origin: "before"})
+		}
+	}
 	if err := o.engine.SetSource(reconcile.Source{Rank: rankNode, ID: "node"}, wanted); err != nil {
 		return reconcile.Plan{}, err
 	}

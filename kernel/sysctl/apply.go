@@ -3,6 +3,10 @@ package sysctl
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/plumbnet/plumb/kernel/link"
 	"github.com/plumbnet/plumb/state"
@@ -92,6 +96,9 @@ func (b *batch) note() {
 		return
 	}
 	noted := false
+	for _, w := range b.switches {
+		noted = b.noteForwarding(w) || noted
+	}
 	for _, list := range [][]write{b.switches, b.others} {
 		for _, w := range list {
 			_, dev, _ := device(w.Path)
@@ -104,6 +111,31 @@ func (b *batch) note() {
 	if noted {
 		_ = b.Originals.Save() // kept in Originals.Err
 	}
+}
+
+// noteForwarding puts down which interfaces forward by themselves before the node's
+// switch is turned on: turning it off again would clear theirs too
+// (inet_forward_change, net/ipv4/devinet.c; addrconf_fixup_forwarding).
+func (b *batch) noteForwarding(w write) (noted bool) {
+	dir := "net/ipv4/conf"
+	if switchFamily(w.Path) == unix.AF_INET6 {
+		dir = "net/ipv6/conf"
+	}
+	if w.Value != "1" {
+		return false
+	}
+	devices, _ := os.ReadDir(filepath.Join(root, dir))
+	for _, d := range devices {
+		path := dir + "/" + d.Name() + "/forwarding"
+		if d.Name() == "all" || d.Name() == "default" || link.Owned(d.Name()) {
+			continue
+		}
+		if v, err := b.files.read(path); err == nil && v == "1" {
+			b.Originals.Note(path, v, v)
+			noted = true
+		}
+	}
+	return noted
 }
 
 // write gives true where the value stands.

@@ -101,13 +101,14 @@ func (o *Originals) Save() error {
 }
 
 // Restorations gives what is to be written so that everything is as before
-// plumb: the parameters that still have plumb's value. What somebody else has
-// set since then stays. The node's forwarding switches come first.
+// plumb: the parameters that still have plumb's value, those too that plumb never
+// changed and that one of these would change. What somebody else has set since
+// then stays. The node's forwarding switches come first.
 func (o *Originals) Restorations() []state.Sysctl {
 	var r files
 	var out []state.Sysctl
 	for path, was := range o.entries {
-		if now, err := r.read(path); err == nil && now == was.Ours && now != was.Before {
+		if now, err := r.read(path); err == nil && now == was.Ours {
 			out = append(out, state.Sysctl{Path: path, Value: was.Before})
 		}
 	}
@@ -121,6 +122,15 @@ func (o *Originals) Restorations() []state.Sysctl {
 		return strings.Compare(a.Path, b.Path)
 	})
 	return out
+}
+
+// Untouched gives those of Restorations that plumb never changed: who turns a
+// switch of the node off again must set them again.
+func (o *Originals) Untouched() []state.Sysctl {
+	return slices.DeleteFunc(o.Restorations(), func(s state.Sysctl) bool {
+		was := o.entries[s.Path]
+		return was.Before != was.Ours
+	})
 }
 
 // replaceFile writes a file beside the old one and puts it in its place.
