@@ -42,6 +42,7 @@ type agent struct {
 	records   atomic.Pointer[[]string]  // errors of endpoint records, at the last full reading
 
 	hadRecords   atomic.Bool     // the directory of records was there once
+	contested    bool            // said by sayContested
 	saidPlan     string          // by sayPlan, last
 	saidWarnings map[string]bool // by sayWarnings, last
 }

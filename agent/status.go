@@ -123,6 +123,9 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 	for _, w := range a.sources.warnings {
 		s.Warnings = append(s.Warnings, w.String())
 	}
+	for _, kind := range e.Contested() {
+		s.Warnings = append(s.Warnings, string(kind)+": other hands keep changing plumb's objects; repairs are spaced out")
+	}
 	s.Endpoints = a.sources.endpointStatus(shadowed)
 	s.Converged = s.File.Valid && len(s.Pending) == 0 && e.Settled() &&
 		len(s.Failing) == 0 && len(s.Conflicts) == 0 && !a.DryRun

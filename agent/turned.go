@@ -33,6 +33,7 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 		a.sayPlan(t.Plan)
 	}
 	a.sayWarnings()
+	a.sayContested(e)
 	if a.originals.Err() != nil && t.Read {
 		_ = a.originals.Save() // the status says where it fails still
 	}
@@ -77,4 +78,13 @@ func (a *agent) sayWarnings() {
 		}
 	}
 	a.saidWarnings = said
+}
+
+// sayContested logs that somebody keeps undoing what plumb does, once.
+func (a *agent) sayContested(e *reconcile.Engine) {
+	kinds := e.Contested()
+	if len(kinds) > 0 && !a.contested {
+		a.Log.Warn("other hands keep changing plumb's objects; repairs are spaced out", "kinds", kinds)
+	}
+	a.contested = len(kinds) > 0
 }

@@ -39,6 +39,7 @@ type Engine struct {
 	failing   map[*entry]struct{}
 	contested map[*entry]struct{}
 	unknown   map[*entry]struct{} // tracked, and not looked up yet
+	resume    time.Time           // when repairs that wait may be made
 	reads     uint64
 	now       func() time.Time
 }
@@ -48,6 +49,7 @@ type kindState struct {
 	synced bool  // read at least once since it last failed
 	err    error // of the last read
 
+	heat   heat
 	rested time.Time // before which a Loop does not read it again unless it must
 }
 

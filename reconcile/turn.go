@@ -40,6 +40,7 @@ func (e *Engine) Plan() Plan { return e.plan(true) }
 
 func (e *Engine) plan(all bool) Plan {
 	now := e.now()
+	e.resume = time.Time{}
 	for en := range e.failing {
 		if all || !en.failure.Next.After(now) {
 			e.mark(en)
@@ -88,6 +89,7 @@ func (e *Engine) step(en *entry, all bool, now time.Time) (Step, bool) {
 	switch {
 	case !differs:
 		e.settle(en)
+	case !all && e.waits(en, now): // it stays dirty
 	case s.Action == state.Delete && e.Kept(en.have), !all && en.failure != nil && en.failure.Next.After(now):
 		en.dirty = false
 	default:
@@ -116,6 +118,10 @@ func (e *Engine) ruleSteps(all bool) []Step {
 	now := e.now()
 	for _, en := range e.entries[state.KindRule] {
 		if !all && en.failure != nil && en.failure.Next.After(now) {
+			return nil
+		}
+		if !all && e.waits(en, now) {
+			e.mark(en)
 			return nil
 		}
 		want, have = appendRule(want, en.want()), appendRule(have, en.have)
@@ -235,7 +241,7 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r 
 	if !ks.atomic() {
 		steps = scatter(steps)
 	}
-	rules, ruleFailed := false, false
+	rules, ruleFailed, drift := false, false, false
 	for i, err := range ks.apply(ctx, steps) {
 		s := steps[i]
 		en := s.entry
@@ -247,6 +253,7 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r 
 			continue
 		}
 		r.done = append(r.done, Done{s, en.drifted})
+		drift = drift || en.drifted
 		if isRule {
 			continue
 		}
@@ -254,6 +261,9 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r 
 		if en.have == en.want() {
 			e.settle(en)
 		}
+	}
+	if drift {
+		ks.heat.repaired(e.now())
 	}
 	if rules && !ruleFailed {
 		e.settleRules()
@@ -321,10 +331,10 @@ func (e *Engine) Failures() []*Failure {
 	return out
 }
 
-// NextRetry is the earliest time at which a failing object is due; zero where
-// none fails.
+// NextRetry is the earliest time at which a failing object, or a repair that
+// waits, is due; zero where there is none.
 func (e *Engine) NextRetry() time.Time {
-	var next time.Time
+	next := e.resume
 	for en := range e.failing {
 		if next.IsZero() || en.failure.Next.Before(next) {
 			next = en.failure.Next
