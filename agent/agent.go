@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/state"
@@ -33,7 +34,10 @@ type agent struct {
 	sources *sources // belongs to the loop's goroutine
 	metrics *metrics
 
-	originals *sysctl.Originals // the loop's goroutine's, too
+	// The loop's goroutine's, too:
+	originals *sysctl.Originals
+	routes    *route.Kind
+	beside    []Beside
 
 	file      atomic.Pointer[FileStatus]
 	lastTurn  atomic.Pointer[time.Time] // when the loop last turned
@@ -86,7 +90,7 @@ func Run(ctx context.Context, o Options) error {
 	protect(engine, first)
 	a.sources = newSources(engine, o.Node)
 	k.Sysctls.Lasts = a.sources.handWired
-	a.originals = k.Originals
+	a.originals, a.routes = k.Originals, k.Routes
 	a.loop = reconcile.NewLoop(engine)
 	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
 	a.metrics = newMetrics(a)

@@ -18,6 +18,7 @@ type Once struct {
 	kernel  *Kernel
 	engine  *reconcile.Engine
 	sources *sources
+	beside  []Beside // found by Plan
 }
 
 // NewOnce renders what a loaded state file wants on this host; endpoint records
@@ -69,6 +70,9 @@ func (o *Once) Warnings() []string {
 	for _, p := range o.sources.pending() {
 		out = append(out, p.String())
 	}
+	for _, b := range o.beside {
+		out = append(out, b.Origin+": "+b.String())
+	}
 	for _, s := range o.engine.Shadowed() {
 		out = append(out, fmt.Sprintf("%s: %s is shadowed by %s", s.Origin, state.String(s.Object), s.By))
 	}
@@ -97,6 +101,10 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 		return reconcile.Plan{}, err
 	}
 	p := o.engine.Plan()
+	var err error
+	if o.beside, err = besides(ctx, o.engine, o.kernel.Routes); err != nil {
+		return p, fmt.Errorf("look for other owners' routes: %w", err)
+	}
 	var keys []state.Key
 	for _, s := range p.Steps {
 		if s.Action == state.Add && s.After.Key().Kind == state.KindRoute {

@@ -104,6 +104,9 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 			s.Failing = append(s.Failing, item)
 		}
 	}
+	for _, b := range a.beside {
+		s.Conflicts = append(s.Conflicts, Failing{Object: b.Key.String(), Origin: b.Origin, Error: b.String()})
+	}
 	for kind, err := range e.ReadErrors() {
 		s.Failing = append(s.Failing, Failing{Object: string(kind), Error: err.Error()})
 	}

@@ -32,6 +32,9 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	if a.DryRun {
 		a.sayPlan(t.Plan)
 	}
+	if t.Read || len(a.beside) > 0 && len(t.Done) > 0 { // one that went was an event
+		a.lookBeside(e)
+	}
 	a.sayWarnings()
 	a.sayContested(e)
 	if a.originals.Err() != nil && t.Read {

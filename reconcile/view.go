@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/plumbnet/plumb/state"
@@ -27,6 +28,17 @@ func (e *Engine) Shadowed() []Shadow {
 	}
 	slices.SortStableFunc(out, func(a, b Shadow) int { return state.CompareKeys(a.Key, b.Key) })
 	return out
+}
+
+// Standing gives the objects of a kind that are as wanted.
+func (e *Engine) Standing(kind state.Kind) iter.Seq2[state.Key, state.Object] {
+	return func(yield func(state.Key, state.Object) bool) {
+		for _, en := range e.entries[kind] {
+			if en.have != nil && en.have == en.want() && !yield(en.key, en.have) {
+				return
+			}
+		}
+	}
 }
 
 // Want is the wanted objects.
