@@ -15,7 +15,7 @@ GOLANGCI_VERSION := v2.15.0
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the static binaries into bin/
@@ -34,7 +34,12 @@ lab: build ## build, and show a cluster of nodes in network namespaces on this m
 	bin/plumb lab demo
 
 .PHONY: bench
-bench: ## run the benchmarks (BENCH=regexp)
+bench: ## time plumb beside ip and nft, and print the table of docs/benchmarks.md (BENCH=regexp)
+	@scripts/prerequisites test
+	go test -run '^$$' -bench '$(BENCH)' -benchtime 1x ./bench
+
+.PHONY: bench-all
+bench-all: ## run every package's own benchmarks too
 	@scripts/prerequisites test
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
