@@ -155,7 +155,7 @@ func (c *compiler) ifname(key expr.MetaKey) error {
 		return fmt.Errorf("want a quoted name, not %q", s)
 	}
 	prefix, wild := strings.CutSuffix(name, "*")
-	if prefix == "" || len(prefix) >= unix.IFNAMSIZ || strings.ContainsAny(prefix, "*\"\\\x00") {
+	if prefix == "" || len(prefix) >= unix.IFNAMSIZ || strings.ContainsAny(prefix, "*\"\\") || isWord(prefix) == 0 {
 		return fmt.Errorf("not an interface's name: %s", s)
 	}
 	data := []byte(prefix)
