@@ -162,9 +162,10 @@ func TestATakenPortDoesNotKeepTheAgentFromItsWork(t *testing.T) {
 		o.HTTP = "127.0.0.1:9178"
 		log := start(t, o)
 		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
-		if text := log.String(); !strings.Contains(text, "address already in use") || !strings.Contains(text, "--http") {
-			t.Errorf("it does not say why, and the mend:\n%s", text)
-		}
+		soon(t, "it says why, and the mend", func() bool {
+			text := log.String()
+			return strings.Contains(text, "address already in use") && strings.Contains(text, "--http")
+		})
 	})
 }
 
@@ -191,9 +192,7 @@ func TestEndpointsWaitForTheirInterfaces(t *testing.T) {
 			_, text := get(t, "/status")
 			return strings.Contains(text, "interface tap0 does not exist") && strings.Contains(text, `"converged":false`)
 		})
-		if !strings.Contains(log.String(), "endpoint waits") {
-			t.Error("the log does not tell")
-		}
+		soon(t, "the log tells", func() bool { return strings.Contains(log.String(), "endpoint waits") })
 		nstest.Sh(t, "ip link add tap0 type veth peer name vm0; ip link set vm0 up; ip link set tap0 up")
 		soon(t, "the route comes", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "10.244.1.9 dev tap0") })
 		nstest.Sh(t, "ip link set tap0 name tap1")

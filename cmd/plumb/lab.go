@@ -33,6 +33,8 @@ of the machine's own network, and leaves nothing behind.`,
   plumb lab exec node1 -- plumb diff
   plumb lab ping
   plumb lab down`,
+		Args: cobra.NoArgs, // a verb that is none is an error, not a plea for help
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "name of the lab, where there are several")
 	client := func() (*lab.Client, error) {
