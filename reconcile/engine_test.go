@@ -378,63 +378,6 @@ func TestAnUnknownKindIsAnError(t *testing.T) {
 	}
 }
 
-// tracked is a kernel on paper whose objects have no owner.
-type tracked struct {
-	*paper[state.Sysctl]
-	ids     map[string]bool
-	lookups []string
-}
-
-func (k *tracked) Track(ids ...string) {
-	for _, id := range ids {
-		k.ids[id] = true
-	}
-}
-
-func (k *tracked) Untrack(ids ...string) {
-	for _, id := range ids {
-		delete(k.ids, id)
-	}
-}
-
-func (k *tracked) Silent(id string) bool { return id == "b" }
-
-func (k *tracked) Read(ctx context.Context, yield func(state.Sysctl)) error {
-	var ids []string
-	for id := range k.ids {
-		ids = append(ids, id)
-	}
-	return k.Lookup(ctx, ids, yield)
-}
-
-func (k *tracked) Lookup(_ context.Context, ids []string, yield func(state.Sysctl)) error {
-	k.lookups = append(k.lookups, ids...)
-	for _, id := range ids {
-		if s, ok := k.objects[state.Sysctl{Path: id}.Key()]; ok {
-			yield(s)
-		}
-	}
-	return nil
-}
-
-func TestTrackedObjectsAreLookedUpAndForgotten(t *testing.T) {
-	one, two := state.Sysctl{Path: "a", Value: "1"}, state.Sysctl{Path: "b", Value: "1"}
-	k := &tracked{paper: newPaper(one, two), ids: map[string]bool{}}
-	e := NewEngine(KindOf(k, false, state.KindSysctl))
-	read(t, e)
-	set(t, e, node, one)
-	if done := turn(t, e); len(done) != 0 || !reflect.DeepEqual(k.lookups, []string{"a"}) {
-		t.Errorf("it is there already, as one look-up says: %v, %v", done, k.lookups)
-	}
-	set(t, e, node, two)
-	if done := turn(t, e); len(done) != 0 || !e.Settled() {
-		t.Errorf("what is not wanted any more was changed: %v", done)
-	}
-	if len(k.ids) != 1 || !k.ids["b"] || len(e.entries[state.KindSysctl]) != 1 {
-		t.Errorf("still tracked: %v", k.ids)
-	}
-}
-
 // TestRandomStates is the promise of the engine: whatever is wanted and whatever
 // is there, one turn converges, the next does nothing, and the incremental way
 // comes to the same as Diff.
@@ -498,55 +441,5 @@ func TestManyChangesAreScatteredAndNoneIsLost(t *testing.T) {
 		if turn(t, e); len(p.objects) != n || p.changes() != n || !e.Settled() {
 			t.Errorf("of %d routes %d were made, in %d changes", n, len(p.objects), p.changes())
 		}
-	}
-}
-
-func TestWhatIsSilentIsLookedAt(t *testing.T) {
-	one, two := state.Sysctl{Path: "a", Value: "1"}, state.Sysctl{Path: "b", Value: "1"}
-	k := &tracked{paper: newPaper(one, two), ids: map[string]bool{}}
-	e := NewEngine(KindOf(k, false, state.KindSysctl))
-	set(t, e, node, one, two)
-	read(t, e)
-	turn(t, e)
-	k.lookups = nil
-	k.objects[two.Key()] = state.Sysctl{Path: "b", Value: "0"}
-	e.lookAtSilent()
-	if done := turn(t, e); len(done) != 1 || !done[0].Drift || !reflect.DeepEqual(k.lookups, []string{"b"}) {
-		t.Errorf("done %v, looked at %v", done, k.lookups)
-	}
-}
-
-func TestRepairsInARowAreSpaced(t *testing.T) {
-	p := newPaper[state.Route]()
-	e := NewEngine(routes(p))
-	now := time.Unix(1000, 0)
-	e.now = func() time.Time { return now }
-	r := rt("10.0.0.1/32", "plb1")
-	set(t, e, node, r)
-	read(t, e)
-	turn(t, e)
-	made := 0
-	for range 1000 { // for a second, another program undoes each repair within a millisecond
-		now = now.Add(time.Millisecond)
-		e.Observe([]state.Event[state.Object]{{Key: r.Key(), Gone: true}})
-		made += len(turn(t, e))
-	}
-	if made < 10 || made > 15 || len(e.Contested()) != 1 {
-		t.Errorf("%d repairs in a second, contested: %v", made, e.Contested())
-	}
-	if wait := e.NextRetry().Sub(now); e.Settled() || wait <= 0 || wait > betweenHot {
-		t.Errorf("the next is due in %s", wait)
-	}
-	set(t, e, Source{1, "new"}, rt("10.0.0.2/32", "plb2"))
-	if done := turn(t, e); len(done) != 1 {
-		t.Errorf("what is newly wanted waits: %v", done)
-	}
-	now = e.NextRetry()
-	if done := turn(t, e); len(done) != 1 || !e.Settled() {
-		t.Errorf("when its time has come, it is not repaired: %v", done)
-	}
-	now = now.Add(time.Minute)
-	if len(e.Contested()) != 0 {
-		t.Error("it never cools")
 	}
 }
