@@ -202,3 +202,17 @@ func TestEndpointsWaitForTheirInterfaces(t *testing.T) {
 		})
 	})
 }
+
+func TestAReadOnlyStateDirectoryDoesNotKeepTheAgentFromItsWork(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		o := options(t, small)
+		nstest.Sh(t, fmt.Sprintf("mount --make-rprivate /; mkdir %[1]s; mount -t tmpfs -o ro tmpfs %[1]s", o.StateDir))
+		t.Cleanup(func() { nstest.Sh(t, "umount "+o.StateDir) }) // after the agent's end
+		log := start(t, o)
+		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
+		soon(t, "it says so", func() bool { return strings.Contains(log.String(), "read-only file system") })
+		if _, err := Lock(t.TempDir(), "another"); err == nil || !strings.Contains(err.Error(), "another plumb (process ") {
+			t.Errorf("without the file nothing keeps a second plumb away: %v", err)
+		}
+	})
+}
