@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/state"
 )
@@ -21,32 +20,34 @@ func (b Beside) String() string {
 	return b.Key.String() + ": beside it there is one that is not plumb's: " + b.With
 }
 
-// besides looks through the tables for other owners' routes beside plumb's own;
-// those that are in the way of one that is missing are conflicts of their own.
-func besides(ctx context.Context, e *reconcile.Engine, routes *route.Kind) ([]Beside, error) {
+// standingRoutes gives the keys of the routes that are as wanted.
+func standingRoutes(e *reconcile.Engine) []state.Key {
 	var keys []state.Key
 	for key := range e.Standing(state.KindRoute) {
 		keys = append(keys, key)
 	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	foreign, err := routes.Foreign(ctx, keys)
+	return keys
+}
+
+// besides puts other owners' routes beside plumb's own into the order of keys.
+func besides(e *reconcile.Engine, foreign map[state.Key]string) []Beside {
 	var out []Beside
 	for key, with := range foreign {
 		out = append(out, Beside{key, e.Origin(key), with})
 	}
 	slices.SortFunc(out, func(a, b Beside) int { return state.CompareKeys(a.Key, b.Key) })
-	return out, err
+	return out
 }
 
-// lookBeside is besides for the agent, which says what is news.
+// lookBeside looks through the tables for routes beside plumb's own, and says what
+// is news. Those in the way of one that is missing are conflicts of their own.
 func (a *agent) lookBeside(e *reconcile.Engine) {
-	list, err := besides(context.Background(), e, a.routes)
+	foreign, err := a.routes.Foreign(context.Background(), standingRoutes(e))
 	if err != nil {
 		a.Log.Warn("cannot look for other owners' routes", "err", err)
 		return
 	}
+	list := besides(e, foreign)
 	for _, b := range list {
 		if !slices.Contains(a.beside, b) {
 			a.Log.Error("conflict", "object", b.Key.String(), "origin", b.Origin, "err", b.String())

@@ -79,11 +79,6 @@ func (o *Once) Warnings() []string {
 	return out
 }
 
-// Want is what should be.
-func (o *Once) Want() (state.Snapshot, func(state.Key) string) {
-	return o.engine.Want(), o.engine.Origin
-}
-
 // Against gives what differs from a snapshot, in place of the kernel.
 func (o *Once) Against(have state.Snapshot) reconcile.Plan {
 	want := o.engine.Want()
@@ -101,26 +96,22 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 		return reconcile.Plan{}, err
 	}
 	p := o.engine.Plan()
-	var err error
-	if o.beside, err = besides(ctx, o.engine, o.kernel.Routes); err != nil {
-		return p, fmt.Errorf("look for other owners' routes: %w", err)
-	}
-	var keys []state.Key
+	keys := standingRoutes(o.engine)
 	for _, s := range p.Steps {
 		if s.Action == state.Add && s.After.Key().Kind == state.KindRoute {
 			keys = append(keys, s.After.Key())
 		}
-	}
-	if len(keys) == 0 {
-		return p, nil
 	}
 	foreign, err := o.kernel.Routes.Foreign(ctx, keys)
 	if err != nil {
 		return p, fmt.Errorf("look for other owners' routes: %w", err)
 	}
 	for i := range p.Steps {
-		p.Steps[i].Conflict = foreign[p.Steps[i].Object().Key()]
+		key := p.Steps[i].Object().Key()
+		p.Steps[i].Conflict = foreign[key]
+		delete(foreign, key) // what is left stands beside a route that is there
 	}
+	o.beside = besides(o.engine, foreign)
 	return p, nil
 }
 

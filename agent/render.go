@@ -31,7 +31,11 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 	}
 	e := reconcile.NewEngine(paperKinds()...)
 	s := newSources(e, node)
-	s.host.Elsewhere = !isNode(l, node, list)
+	if err := s.setInterfaces(list); err != nil {
+		return nil, err
+	}
+	n, _ := l.File.Node(node) // Load saw that it is there
+	s.host.Elsewhere = !s.host.Has(n)
 	var records []state.Endpoint
 	if !s.host.Elsewhere {
 		var errs []error
@@ -39,7 +43,7 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 			return nil, errors.Join(errs...)
 		}
 	}
-	err = errors.Join(s.setInterfaces(list), s.setFile(l.File), s.setEndpoints(records))
+	err = errors.Join(s.setFile(l.File), s.setEndpoints(records))
 	if err != nil {
 		return nil, err
 	}
@@ -48,20 +52,6 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 		r.Wanted = append(r.Wanted, render.Wanted{Object: o, Origin: e.Origin(o.Key())})
 	}
 	return r, nil
-}
-
-func isNode(l *Loaded, node string, list []state.Interface) bool {
-	n, _ := l.File.Node(node)
-	for _, i := range list {
-		for _, p := range i.Addresses {
-			for _, a := range n.Addresses {
-				if a.Prefix.Addr() == p.Addr() {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // paperKinds stand for every kind where only the wanted objects count: what is

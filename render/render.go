@@ -29,8 +29,8 @@ type Host struct {
 	Elsewhere bool
 }
 
-// has says whether one of the host's devices carries one of the node's addresses.
-func (h Host) has(n *desired.Node) bool {
+// Has says whether one of the host's devices carries one of the node's addresses.
+func (h Host) Has(n *desired.Node) bool {
 	for _, i := range h.Interfaces {
 		for _, p := range i.Addresses {
 			for _, a := range n.Addresses {
@@ -56,7 +56,7 @@ func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) 
 		return nil, nil, &UnknownNodeError{Node: name, Known: names(f)}
 	}
 	var r rendering
-	if !host.Elsewhere && !host.has(n) {
+	if !host.Elsewhere && !host.Has(n) {
 		r.warn(n.Pos.String(), "no device of this host has an address of node %s (%s); "+
 			"is --node right, and is the address set?", n.Name, addresses(n))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -92,19 +91,8 @@ type change struct {
 func watch(t *testing.T, h *Host, changed func([]state.Interface, []string)) (again chan struct{}) {
 	t.Helper()
 	again = make(chan struct{}, 100)
-	before := runtime.NumGoroutine()
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := h.Watch(ctx, changed, func() { again <- struct{}{} }); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		for end := time.Now().Add(long); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("%d goroutines before the watch, %d after", before, runtime.NumGoroutine())
-				return
-			}
-		}
+	nstest.Watch(t, long, func(ctx context.Context) error {
+		return h.Watch(ctx, changed, func() { again <- struct{}{} })
 	})
 	return again
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -191,19 +190,8 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 func watch(t *testing.T, k *Kind, changed func([]event)) (again chan struct{}) {
 	t.Helper()
 	again = make(chan struct{}, 100)
-	before := runtime.NumGoroutine()
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := k.Watch(ctx, changed, func() { again <- struct{}{} }); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		for end := time.Now().Add(long); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("%d goroutines before the watch, %d after", before, runtime.NumGoroutine())
-				return
-			}
-		}
+	nstest.Watch(t, long, func(ctx context.Context) error {
+		return k.Watch(ctx, changed, func() { again <- struct{}{} })
 	})
 	return again
 }

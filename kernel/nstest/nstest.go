@@ -37,7 +37,7 @@ func Run(t *testing.T, body func(t *testing.T)) {
 	}
 	cmd := exec.Command(os.Args[0], "-test.run="+strings.Join(names, "/"), "-test.v", "-test.timeout=120s")
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
-	cmd.SysProcAttr = attr()
+	cmd.SysProcAttr = Isolated()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 5 * time.Second // for what it left in the background
@@ -66,7 +66,7 @@ func RunBenchmark(b *testing.B, body func(b *testing.B)) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^"+regexp.QuoteMeta(b.Name())+"$",
 		"-test.benchtime=1x", "-test.timeout=600s")
 	cmd.Env = append(os.Environ(), inside+"="+b.Name())
-	cmd.SysProcAttr = attr()
+	cmd.SysProcAttr = Isolated()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		b.Fatalf("in its namespace: %v\n%s", err, out)
@@ -94,7 +94,8 @@ func killAllIn(ns string) {
 	}
 }
 
-func attr() *syscall.SysProcAttr {
+// Isolated are the attributes of a process in fresh network and mount namespaces.
+func Isolated() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
 		a.Cloneflags |= syscall.CLONE_NEWUSER

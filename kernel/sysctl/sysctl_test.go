@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -212,19 +211,8 @@ func TestSwitchesLeaveWantedForwarding(t *testing.T) {
 func watch(t *testing.T, k *Kind, changed func([]event)) (again chan struct{}) {
 	t.Helper()
 	again = make(chan struct{}, 100)
-	before := runtime.NumGoroutine()
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := k.Watch(ctx, changed, func() { again <- struct{}{} }); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		for end := time.Now().Add(long); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Errorf("%d goroutines before the watch, %d after", before, runtime.NumGoroutine())
-				return
-			}
-		}
+	nstest.Watch(t, long, func(ctx context.Context) error {
+		return k.Watch(ctx, changed, func() { again <- struct{}{} })
 	})
 	return again
 }
