@@ -51,9 +51,9 @@ func (w Warning) String() string { return w.Where + ": " + w.Text }
 
 // Node renders what the file asks of the node, besides its endpoints.
 func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) {
-	n, ok := f.Node(name)
-	if !ok {
-		return nil, nil, &UnknownNodeError{Node: name, Known: names(f)}
+	n, err := Find(f, name)
+	if err != nil {
+		return nil, nil, err
 	}
 	var r rendering
 	if !host.Elsewhere && !host.Has(n) {
@@ -66,6 +66,14 @@ func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) 
 	r.notCarriedOut(f)
 	r.nftables(f)
 	return r.wanted, r.warnings, nil
+}
+
+// Find finds the node in the file, or gives an *UnknownNodeError.
+func Find(f *desired.File, name string) (*desired.Node, error) {
+	if n, ok := f.Node(name); ok {
+		return n, nil
+	}
+	return nil, &UnknownNodeError{Node: name, Known: names(f)}
 }
 
 // UnknownNodeError says that the file does not have the node.

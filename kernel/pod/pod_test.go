@@ -51,6 +51,11 @@ func spec(n namespace, id string, addresses ...string) Spec {
 	for _, a := range addresses {
 		s.Addresses = append(s.Addresses, netip.MustParseAddr(a))
 	}
+	for _, path := range strings.Fields("ipv4/conf/IF/proxy_arp ipv4/conf/IF/forwarding ipv4/conf/IF/rp_filter " +
+		"ipv6/conf/IF/forwarding ipv6/conf/IF/proxy_ndp") {
+		s.Sysctls = append(s.Sysctls, state.Sysctl{Path: "net/" + strings.ReplaceAll(path, "IF", s.HostEnd), Value: "1"})
+	}
+	s.Sysctls = append(s.Sysctls, state.Sysctl{Path: "net/ipv4/neigh/" + s.HostEnd + "/proxy_delay", Value: "0"})
 	return s
 }
 

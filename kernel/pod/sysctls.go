@@ -14,23 +14,16 @@ import (
 )
 
 // setHostSysctls sets what the host end is to have from its first packet on, and
-// what plays a part only when the link comes up: accept_dad, addr_gen_mode and
-// disable_ipv6, which nobody keeps so later.
+// what nobody keeps so later: that a pod cannot make the host take routes from it
+// (accept_ra), and what plays a part only when the link comes up (accept_dad,
+// addr_gen_mode, disable_ipv6).
 func (w *wiring) setHostSysctls() error {
-	conf4, conf6 := "net/ipv4/conf/"+w.HostEnd+"/", "net/ipv6/conf/"+w.HostEnd+"/"
-	if err := write(
-		state.Sysctl{Path: conf4 + "proxy_arp", Value: "1"},
-		// The default delays the answer by up to 0.8 s.
-		state.Sysctl{Path: "net/ipv4/neigh/" + w.HostEnd + "/proxy_delay", Value: "0"},
-		state.Sysctl{Path: conf4 + "forwarding", Value: "1"},
-		state.Sysctl{Path: conf4 + "rp_filter", Value: "1"},
-	); err != nil {
+	if err := write(w.Sysctls...); err != nil {
 		return err
 	}
+	conf6 := "net/ipv6/conf/" + w.HostEnd + "/"
 	err := write(
-		state.Sysctl{Path: conf6 + "forwarding", Value: "1"},
 		state.Sysctl{Path: conf6 + "accept_ra", Value: "0"},
-		state.Sysctl{Path: conf6 + "proxy_ndp", Value: "1"},
 		state.Sysctl{Path: conf6 + "accept_dad", Value: "0"},
 	)
 	if !w.has6() {
