@@ -55,6 +55,7 @@ func newNode(t *testing.T) *node {
 	t.Helper()
 	n := &node{t: t, dir: filepath.Join(os.Getenv(folder), t.Name())}
 	n.stateDir, n.binDir, n.netDir = n.path("state"), n.path("cni"), n.path("net.d")
+	t.Cleanup(n.showLogs) // the last cleanup: after all processes' ends
 	n.write("plumb.yaml", stateFile)
 	n.sh(`
 		ip netns add `+neighbour+`
@@ -122,11 +123,11 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// startCommand starts a program whose log is shown if the test fails. It is killed at the end.
+// startCommand starts a program that writes to the log of this name, and is killed at
+// the test's end.
 func (n *node) startCommand(name string, cmd *exec.Cmd) *process {
 	n.t.Helper()
-	path := n.path(name + ".log")
-	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(n.path(name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -140,12 +141,7 @@ func (n *node) startCommand(name string, cmd *exec.Cmd) *process {
 		cmd.Wait() //nolint:errcheck // it is killed
 		close(p.done)
 	}()
-	n.t.Cleanup(func() {
-		p.end(syscall.SIGKILL)
-		if n.t.Failed() {
-			n.t.Logf("%s:\n%s", path, tail(path, 60))
-		}
-	})
+	n.t.Cleanup(func() { p.end(syscall.SIGKILL) })
 	return p
 }
 
@@ -169,13 +165,19 @@ func (p *process) running() bool {
 	}
 }
 
-func tail(path string, lines int) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
+// showLogs shows the end of every log, where the test has failed.
+func (n *node) showLogs() {
+	if !n.t.Failed() {
+		return
 	}
-	all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
-	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+	const lines = 50
+	logs, _ := filepath.Glob(n.path("*.log"))
+	for _, path := range logs {
+		b, err := os.ReadFile(path)
+		all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+		end := bytes.Join(all[max(0, len(all)-lines):], []byte("\n"))
+		n.t.Logf("the end of %s: (%v)\n%s", filepath.Base(path), err, end)
+	}
 }
 
 // patience is how long a test waits for what comes by itself, mostly at once.
