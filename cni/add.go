@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/plumbnet/plumb/kernel/pod"
@@ -43,7 +42,7 @@ func add(ctx context.Context, r *request) error {
 // make goes through the steps, and puts on u how to take each of them back.
 func (r *request) make(ctx context.Context, n *node, mtu int, u *undo) (pod.Spec, error) {
 	if r.delegates() {
-		u.add(func() error { return r.delegate(ctx, invoke.DelegateDel) })
+		u.add(func() error { return r.delegate(ctx, "DEL") })
 	}
 	addresses, err := r.allocate(ctx, n)
 	if err != nil {
@@ -65,6 +64,9 @@ func (r *request) make(ctx context.Context, n *node, mtu int, u *undo) (pod.Spec
 	u.add(func() error { return r.endpoints().Delete(r.id()) })
 	if err := r.endpoints().Put(record); err != nil {
 		return pod.Spec{}, classify("record the endpoint", err)
+	}
+	if err := r.forward(ctx, n); err != nil {
+		return pod.Spec{}, classify("let the node route", err)
 	}
 	if err := n.addRoutes(ctx, wanted); err != nil {
 		return pod.Spec{}, classify("route to the pod", err)

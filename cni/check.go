@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
@@ -33,7 +32,7 @@ func check(ctx context.Context, r *request) error {
 	if len(missing) > 0 {
 		return fail(types.ErrInternal, "the attachment is not as it was made", errors.New("missing or changed: "+strings.Join(missing, "; ")))
 	}
-	return r.delegate(ctx, invoke.DelegateCheck)
+	return r.delegate(ctx, "CHECK")
 }
 
 func (r *request) missing(ctx context.Context, n *node) ([]string, error) {

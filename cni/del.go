@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/containernetworking/cni/pkg/invoke"
-
 	"github.com/plumbnet/plumb/kernel/pod"
 )
 
@@ -16,7 +14,7 @@ func del(ctx context.Context, r *request) error {
 	if err := r.remove(ctx); err != nil {
 		return classify("delete the attachment", err)
 	}
-	if err := r.delegate(ctx, invoke.DelegateDel); err != nil {
+	if err := r.delegate(ctx, "DEL"); err != nil {
 		return err
 	}
 	return nil

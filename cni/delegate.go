@@ -1,44 +1,66 @@
 package cni
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 
-	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/types/create"
 )
 
 // Another plugin may hand out the addresses: the one that ipam.type names, called
 // as the specification has it (section 4, delegation), with the same environment
 // and configuration. Of its result the addresses count; gateway and routes are
 // plumb's.
+//
+// The specification's library could call it too, but brings an HTTP stack along,
+// which every start of the plugin would pay for.
 
 func (r *request) delegateAdd(ctx context.Context) ([]netip.Addr, error) {
-	result, err := invoke.DelegateAdd(ctx, r.IPAM.Type, r.StdinData, nil)
+	out, err := r.run(ctx, "ADD")
 	if err != nil {
-		return nil, r.delegateError(err)
+		return nil, err
 	}
-	res, err := current.NewResultFromResult(result)
+	got, err := addressesOf(out)
+	if err == nil && len(got) == 0 {
+		err = errors.New("it gave no address")
+	}
+	if err == nil {
+		err = r.unowned(got)
+	}
 	if err != nil {
-		return nil, r.delegateError(err)
-	}
-	var got []netip.Addr
-	for _, ip := range res.IPs {
-		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
-			got = append(got, a.Unmap())
-		}
-	}
-	if len(got) == 0 {
-		return nil, r.delegateError(errors.New("it gave no address"))
-	}
-	if err := r.unowned(got); err != nil {
-		return nil, r.delegateError(err)
+		return nil, r.delegateError(types.ErrInternal, err)
 	}
 	return got, r.journal().Note(r.id(), r.config.Name, nil)
+}
+
+func addressesOf(result []byte) ([]netip.Addr, error) {
+	created, err := create.CreateFromBytes(result)
+	if err != nil {
+		return nil, err
+	}
+	res, err := current.NewResultFromResult(created)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, ip := range res.IPs {
+		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
+			out = append(out, a.Unmap())
+		}
+	}
+	return out, nil
 }
 
 // unowned makes sure that none of the addresses is another endpoint's: the
@@ -55,23 +77,53 @@ func (r *request) unowned(addresses []netip.Addr) error {
 	return nil
 }
 
-// delegate calls one of the other verbs.
-func (r *request) delegate(ctx context.Context, verb func(context.Context, string, []byte, invoke.Exec) error) error {
+// delegate calls the other plugin for one of the verbs that give no result; where
+// there is no other plugin it has nothing to do.
+func (r *request) delegate(ctx context.Context, verb string) error {
 	if !r.delegates() {
 		return nil
 	}
-	if err := verb(ctx, r.IPAM.Type, r.StdinData, nil); err != nil {
-		return r.delegateError(err)
-	}
-	return nil
+	_, err := r.run(ctx, verb)
+	return err
 }
 
-// delegateError names the plugin; an error of the specification's keeps its code.
-func (r *request) delegateError(err error) error {
-	code := types.ErrInternal
-	var e *types.Error
-	if errors.As(err, &e) {
-		code = e.Code
+// run executes the other plugin, and gives what it printed.
+func (r *request) run(ctx context.Context, verb string) ([]byte, error) {
+	path, err := r.find(r.IPAM.Type)
+	if err != nil {
+		return nil, r.delegateError(types.ErrInvalidNetworkConfig, err)
 	}
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb)
+	cmd.Stdin = bytes.NewReader(r.StdinData)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if err == nil {
+		return stdout.Bytes(), nil
+	}
+	var said types.Error
+	if json.Unmarshal(stdout.Bytes(), &said) == nil && said.Msg != "" {
+		return nil, r.delegateError(cmp.Or(said.Code, types.ErrInternal), &said)
+	}
+	return nil, r.delegateError(types.ErrInternal, fmt.Errorf("%w: %s", err, strings.TrimSpace(stdout.String()+stderr.String())))
+}
+
+// find looks for a plugin in CNI_PATH.
+func (r *request) find(name string) (string, error) {
+	if strings.ContainsRune(name, os.PathSeparator) {
+		return "", errors.New("ipam: type is a plugin's name, not a path")
+	}
+	for _, dir := range filepath.SplitList(r.Path) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("ipam: there is no plugin %s in CNI_PATH (%s)", name, r.Path)
+}
+
+// delegateError names the plugin.
+func (r *request) delegateError(code uint, err error) error {
 	return fail(code, "ipam plugin "+r.IPAM.Type, err)
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containernetworking/cni/pkg/invoke"
-
 	"github.com/plumbnet/plumb/cni/attachment"
 	"github.com/plumbnet/plumb/kernel/link"
 	"github.com/plumbnet/plumb/kernel/pod"
@@ -45,7 +43,7 @@ func gc(ctx context.Context, r *request) error {
 	if err := errors.Join(errs...); err != nil {
 		return classify("collect garbage", err)
 	}
-	return r.delegate(ctx, invoke.DelegateGC)
+	return r.delegate(ctx, "GC")
 }
 
 // known gives every attachment that the journal or a record names, and its

@@ -105,9 +105,11 @@ func (r *request) readArgs() error {
 	return nil
 }
 
-func (r *request) id() string           { return attachment.ID(r.ContainerID, r.IfName) }
-func (r *request) owner() address.Owner { return address.Owner{ContainerID: r.ContainerID, IfName: r.IfName} }
-func (r *request) hostEnd() string      { return pod.HostEndName(r.ContainerID, r.IfName) }
+func (r *request) id() string { return attachment.ID(r.ContainerID, r.IfName) }
+func (r *request) owner() address.Owner {
+	return address.Owner{ContainerID: r.ContainerID, IfName: r.IfName}
+}
+func (r *request) hostEnd() string { return pod.HostEndName(r.ContainerID, r.IfName) }
 
 // delegates says whether another plugin hands out the addresses.
 func (r *request) delegates() bool { return r.IPAM.Type != "" }

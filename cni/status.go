@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/plumbnet/plumb/cni/address"
@@ -17,7 +16,7 @@ func status(ctx context.Context, r *request) error {
 		return fail(types.ErrPluginNotAvailable, "state file", err)
 	}
 	if r.delegates() {
-		return r.delegate(ctx, invoke.DelegateStatus)
+		return r.delegate(ctx, "STATUS")
 	}
 	families := n.podCIDRs()
 	if len(families) == 0 {

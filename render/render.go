@@ -60,7 +60,7 @@ func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) 
 		r.warn(n.Pos.String(), "no device of this host has an address of node %s (%s); "+
 			"is --node right, and is the address set?", n.Name, addresses(n))
 	}
-	r.forwarding(n)
+	r.wanted = append(r.wanted, Forwarding(n)...)
 	r.blackholes(f, n)
 	r.staticRoutes(f, n, host)
 	r.notCarriedOut(f)

@@ -25,27 +25,29 @@ func (s Store) Lock(wait time.Duration) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock = func() { f.Close() }
+	release := func() { f.Close() }
 	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		return unlock, nil
+		return release, nil
 	} else if !errors.Is(err, unix.EWOULDBLOCK) {
-		unlock()
+		release()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	// Waiting in the kernel is first come, first served, which trying again and
-	// again is not. A thread that still waits when the time is over ends with
-	// the process.
+	// again is not. It cannot be broken off: who gives up lets go of the lock when
+	// it comes.
 	got := make(chan error, 1)
 	go func() { got <- flock(f, unix.LOCK_EX) }()
 	select {
 	case err = <-got:
+		if err == nil {
+			return release, nil
+		}
+		release()
 	case <-time.After(wait):
 		err = ErrBusy
+		go func() { <-got; release() }()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %s, waited %s for: %w", path, wait, err)
-	}
-	return unlock, nil
+	return nil, fmt.Errorf("lock %s, waited %s for: %w", path, wait, err)
 }
 
 func flock(f *os.File, how int) error {

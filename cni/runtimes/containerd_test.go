@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,7 +19,6 @@ import (
 const (
 	sandboxes = 110 // a kubelet's default limit of pods on a node
 	atOnce    = 4
-	hostPort  = 8080
 )
 
 // A node's life with containerd: as many pods as a kubelet allows, made while the
@@ -63,13 +61,7 @@ func TestContainerd(t *testing.T) {
 			}
 			return n.silent(asking(pods[i].addresses[i%2]), everyone)
 		})
-		for _, host := range []netip.Addr{node4, node6} {
-			// The node's port is the first pod's.
-			server := netip.AddrPortFrom(host, hostPort).String()
-			if err := n.silentFromNeighbour(server, everyone); err != nil {
-				t.Errorf("published port: %v", err)
-			}
-		}
+		n.published(everyone)
 		t.Logf("%d pairs reach each other, in %v; %d flows", len(pods)*len(everyone), time.Since(began), len(n.flows()))
 
 		began = time.Now()
@@ -205,14 +197,4 @@ func (c *containerd) remove(ctx context.Context, p sandbox) error {
 	_, err := c.cri.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id})
 	_, err2 := c.cri.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.id})
 	return errors.Join(err, err2)
-}
-
-// runtime starts a command in a namespace of processes: whatever a container
-// runtime starts, it ends with it.
-func (n *node) runtime(name, commandLine string) *process {
-	n.t.Helper()
-	// The shell, process 1, waits for the orphans as init does.
-	cmd := exec.Command("sh", "-ec", "mount -t proc proc /proc; "+commandLine+" & wait $!")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
-	return n.startCommand(name, cmd)
 }

@@ -29,7 +29,7 @@ func (n *node) holds() []string {
 	for _, dir := range []string{n.stateDir + "/endpoints", n.stateDir + "/addresses", n.stateDir + "/attachments", "/var/lib/cni"} {
 		list = append(list, n.files(dir)...)
 	}
-	return list
+	return append(list, n.flows()...)
 }
 
 // files lists the files below a folder, but for those that the allocator of

@@ -150,6 +150,16 @@ func (n *node) start(name, format string, args ...any) *process {
 	return n.startCommand(name, exec.Command("sh", "-ec", fmt.Sprintf(format, args...)))
 }
 
+// runtime starts a command in a namespace of processes: whatever a container
+// runtime starts, it ends with it.
+func (n *node) runtime(name, commandLine string) *process {
+	n.t.Helper()
+	// The shell, process 1, waits for the orphans as init does.
+	cmd := exec.Command("sh", "-ec", "mount -t proc proc /proc; "+commandLine+" & wait $!")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	return n.startCommand(name, cmd)
+}
+
 // end sends a signal and waits for the end.
 func (p *process) end(s syscall.Signal) {
 	p.cmd.Process.Signal(s) //nolint:errcheck // it may have ended

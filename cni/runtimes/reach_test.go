@@ -14,9 +14,20 @@ func (n *node) silent(server string, whom []netip.Addr) error {
 	return n.answered(exec.Command(program("echo"), "ask", server), server, whom)
 }
 
-// silentFromNeighbour asks as the host on the uplink's other end.
-func (n *node) silentFromNeighbour(server string, whom []netip.Addr) error {
-	return n.answered(exec.Command("ip", "netns", "exec", neighbour, program("echo"), "ask", server), server, whom)
+// hostPort is the node's port that is published for the TCP port of one container.
+const hostPort = 8080
+
+// published wants who has the published port to answer the neighbour there, at both
+// of the node's addresses, and to reach everybody: so it is a container.
+func (n *node) published(everyone []netip.Addr) {
+	n.t.Helper()
+	for _, host := range []netip.Addr{node4, node6} {
+		server := netip.AddrPortFrom(host, hostPort).String()
+		cmd := exec.Command("ip", "netns", "exec", neighbour, program("echo"), "ask", server)
+		if err := n.answered(cmd, server, everyone); err != nil {
+			n.t.Errorf("published port: %v", err)
+		}
+	}
 }
 
 // answered gives an error where the server cannot be asked, or one is silent to it.
