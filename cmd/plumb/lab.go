@@ -284,17 +284,18 @@ func labTopology() *cobra.Command {
 
 // labSupervise is what lab.Start executes.
 func labSupervise() *cobra.Command {
-	var dir string
+	var dir, plugin string
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:    "supervise",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return supervisor.Run(cmd.Context(), lab.Dir(dir), wait)
+			return supervisor.Run(cmd.Context(), lab.Dir(dir), plugin, wait)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "the run directory")
+	cmd.Flags().StringVar(&plugin, "plugin", "", "the CNI plugin")
 	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long the nodes may take to converge")
 	return cmd
 }
