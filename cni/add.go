@@ -17,7 +17,7 @@ func add(ctx context.Context, r *request) error {
 	if err := r.checkNetNS(); err != nil {
 		return err
 	}
-	n, err := r.loadNode()
+	n, err := r.loadNode(len(r.fixed) > 0)
 	if err != nil {
 		return fail(types.ErrInvalidNetworkConfig, "state file", err)
 	}

@@ -21,7 +21,7 @@ func check(ctx context.Context, r *request) error {
 	if err := r.checkNetNS(); err != nil {
 		return err
 	}
-	n, err := r.loadNode()
+	n, err := r.loadNode(false)
 	if err != nil {
 		return fail(types.ErrInvalidNetworkConfig, "state file", err)
 	}

@@ -3,7 +3,10 @@ package cni
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net/netip"
 
+	"github.com/plumbnet/plumb/kernel/conntrack"
 	"github.com/plumbnet/plumb/kernel/pod"
 )
 
@@ -20,11 +23,34 @@ func del(ctx context.Context, r *request) error {
 	return nil
 }
 
-// remove goes through the steps, each whether or not the others succeed, except
-// that addresses are freed only once nothing leads to them.
+// remove goes through the steps. Addresses are freed only once nothing leads to
+// them.
 func (r *request) remove(ctx context.Context) error {
+	addresses, err := r.held()
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(r.endpoints().Delete(r.id()), pod.Unwire(r.hostEnd())); err != nil {
 		return err
 	}
+	// The next pod with one of the addresses must not inherit its flows.
+	if len(addresses) > 0 {
+		if _, err := conntrack.Delete(ctx, addresses...); err != nil {
+			return err
+		}
+	}
 	return r.release()
+}
+
+// held gives the attachment's addresses, as far as its record or the journal know
+// them.
+func (r *request) held() ([]netip.Addr, error) {
+	if record, err := r.endpoints().Get(r.id()); err == nil {
+		return record.Addresses, nil
+	}
+	entry, err := r.journal().Get(r.id())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return entry.Addresses, err
 }

@@ -17,25 +17,41 @@ type node struct {
 }
 
 // loadNode reads the state file. Errors name the file, or the place in it.
-func (r *request) loadNode() (*node, error) {
-	file, problems, err := desired.Load(r.File)
+//
+// Of a file that is remembered, only what concerns the node is there: its own
+// entry, its endpoints, the pools and the settings.
+func (r *request) loadNode(wholeFile bool) (*node, error) {
+	sources, err := desired.Read(r.File)
 	if err != nil {
 		return nil, err
 	}
+	hash := desired.Hash(sources)
+	var file *desired.File
+	if !wholeFile {
+		file = r.recall(hash)
+	}
 	if file == nil {
-		var lines []string
-		for _, p := range problems {
-			if !p.Warning {
-				lines = append(lines, p.String())
-			}
+		var problems []desired.Problem
+		if file, problems = desired.Parse(sources); file == nil {
+			return nil, invalid(problems)
 		}
-		return nil, errors.New(strings.Join(lines, "\n"))
+		defer r.remember(hash, file)
 	}
 	n, err := render.Find(file, r.Node)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.File, err)
 	}
 	return &node{file, n}, nil
+}
+
+func invalid(problems []desired.Problem) error {
+	var lines []string
+	for _, p := range problems {
+		if !p.Warning {
+			lines = append(lines, p.String())
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // podCIDRs gives the node's podCIDRs by family; a family without any is left out.
@@ -57,8 +73,8 @@ func (n *node) podCIDRs() [][]netip.Prefix {
 	return families
 }
 
-// taken gives the addresses that the state file itself gives away: no pod gets
-// one of them.
+// taken gives the addresses of the podCIDRs that the state file itself gives
+// away: no pod gets one of them.
 func (n *node) taken() map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, e := range n.file.Endpoints {
@@ -66,12 +82,19 @@ func (n *node) taken() map[netip.Addr]string {
 			out[a] = fmt.Sprintf("endpoint %s (%s)", e.Name, e.Pos)
 		}
 	}
-	for _, other := range n.file.Nodes {
-		for _, a := range other.Addresses {
-			out[a.Prefix.Addr()] = fmt.Sprintf("node %s (%s)", other.Name, other.Pos)
-		}
+	for _, a := range n.Addresses {
+		out[a.Prefix.Addr()] = fmt.Sprintf("node %s (%s)", n.Name, n.Pos)
 	}
 	return out
+}
+
+func inPodCIDRs(n *desired.Node, a netip.Addr) bool {
+	for _, c := range n.PodCIDRs {
+		if c.Prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // allows says why a pod on this node cannot have an address that was asked for.

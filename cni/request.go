@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -86,7 +87,7 @@ func (r *request) readArgs() error {
 	if name := known["K8S_POD_NAME"]; name != "" {
 		r.name = strings.TrimPrefix(known["K8S_POD_NAMESPACE"]+"/"+name, "/")
 	}
-	texts := append(r.RuntimeConfig.IPs, r.config.Args.CNI.IPs...)
+	texts := slices.Concat(r.RuntimeConfig.IPs, r.config.Args.CNI.IPs)
 	if ip := known["IP"]; ip != "" {
 		texts = append(texts, strings.Split(ip, ",")...)
 	}

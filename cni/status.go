@@ -11,7 +11,7 @@ import (
 
 // status says whether an ADD would succeed now.
 func status(ctx context.Context, r *request) error {
-	n, err := r.loadNode()
+	n, err := r.loadNode(true)
 	if err != nil {
 		return fail(types.ErrPluginNotAvailable, "state file", err)
 	}

@@ -45,7 +45,11 @@ func (s Store) Lock(wait time.Duration) (unlock func(), err error) {
 		release()
 	case <-time.After(wait):
 		err = ErrBusy
-		go func() { <-got; release() }()
+		go func() {
+			if err := <-got; err == nil {
+				release()
+			}
+		}()
 	}
 	return nil, fmt.Errorf("lock %s, waited %s for: %w", path, wait, err)
 }

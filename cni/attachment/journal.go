@@ -80,8 +80,8 @@ func (j Journal) Get(id string) (Entry, error) {
 		return Entry{}, err
 	}
 	var e Entry
-	if json.Unmarshal(b, &e) != nil {
-		return Entry{}, nil
+	if err := json.Unmarshal(b, &e); err != nil {
+		e = Entry{} // torn
 	}
 	return e, nil
 }
