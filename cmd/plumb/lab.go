@@ -255,7 +255,8 @@ it down. The exit status is 1 where anything is not as it should be.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			// SIGPIPE, too, must not end this before the lab is taken down: demo | head.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
 			err = show.Demo(ctx, cmd.OutOrStdout(), topology, lab.Options{Dir: dir})
 			if errors.Is(err, show.ErrWrong) {
