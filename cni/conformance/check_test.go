@@ -70,6 +70,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 					}
 				}
 			}
+			n.sh("ip route flush dev uplink0 proto 112")
 			p.del()
 			n.clean("DEL of a pod without: " + c.what)
 		}
@@ -90,10 +91,11 @@ func TestCheckOfAnotherResult(t *testing.T) {
 		r.IPs[0].Address.IP[len(r.IPs[0].Address.IP)-1]--
 		p.call("CHECK", conf{"prevResult": r}).ok(n, "CHECK of the right one")
 		// A plugin behind this one may have changed it (tuning does).
-		p.sh("ip link set eth0 address 02:00:00:00:00:77")
+		p.sh(`ip link set eth0 address 02:00:00:00:00:77
+			for gateway in 169.254.1.1 fe80::ecee:eeff:feee:eeee; do
+				ip neighbour replace $gateway lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent; done`)
 		r.Interfaces[1].Mac = "02:00:00:00:00:77"
 		p.call("CHECK", conf{"prevResult": r}).ok(n, "CHECK with another MAC than "+mac)
-		// One behind this one may have added interfaces and addresses of its own.
 		p.ends()
 		if e := p.call("CHECK", conf{"prevResult": r}).failure(n); e.Code == 0 {
 			t.Errorf("without its namespace: %v", e)

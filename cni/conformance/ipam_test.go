@@ -73,7 +73,7 @@ func TestDelegatedHostLocal(t *testing.T) {
 func TestDelegatedStatic(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		n := newNode(t, layout{})
-		ipam := conf{"ipam": conf{"type": "static", "addresses": []conf{{"address": "10.244.1.99/24", "gateway": "10.244.1.1"}}}}
+		ipam := conf{"ipam": conf{"type": "static", "addresses": []conf{{"address": "10.244.1.99/24"}}}}
 		p := n.pod("one")
 		r := p.add(ipam)
 		if got := r.IPs[0].Address.String(); got != "10.244.1.99/32" || len(r.IPs) != 1 {
@@ -176,7 +176,7 @@ func TestDelegatedFailure(t *testing.T) {
 		// Its error comes through as it is, after a DEL (specification, section 4).
 		f.answer("ADD", `{"cniVersion": "1.1.0", "code": 107, "msg": "the moon is full", "details": "wait"}`)
 		f.fail("ADD")
-		if e := f.call(p, "ADD").failure(n); e.Code != 107 || !strings.Contains(e.Msg, "the moon is full") {
+		if e := f.call(p, "ADD").failure(n); e.Code != 107 || !strings.Contains(e.Error(), "the moon is full") {
 			t.Errorf("%+v", e)
 		}
 		if got := f.calls(); !strings.Contains(got, "\nDEL one eth0") {

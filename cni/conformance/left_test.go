@@ -20,7 +20,7 @@ func (n *node) holds() []string {
 			list = append(list, "link "+name)
 		}
 	}
-	for line := range strings.Lines(n.sh("ip route show table all proto 112; ip -6 route show table all proto 112")) {
+	for line := range strings.Lines(n.sh("ip -4 route show table all proto 112; ip -6 route show table all proto 112")) {
 		list = append(list, "route "+strings.TrimSpace(line))
 	}
 	for _, kind := range []struct{ dir, what string }{

@@ -16,6 +16,7 @@ type node struct {
 	file, stateDir     string
 	cache              string // libcni's
 	address4, address6 string // of the uplink
+	doing              string // what the test is about just now, for messages
 }
 
 // layout is what a test wants otherwise than others do.
