@@ -21,7 +21,7 @@ func (n *node) agent() *agent {
 
 func (a *agent) start() {
 	a.n.t.Helper()
-	a.p = a.n.startCommand("agent", a.n.plumbCommand("agent"))
+	a.p = a.n.start("agent", a.n.plumbCommand("agent"))
 }
 
 // restart ends the agent by a signal and starts the next.

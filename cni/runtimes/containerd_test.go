@@ -2,7 +2,6 @@ package runtimes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -32,22 +31,23 @@ func TestContainerd(t *testing.T) {
 		c := n.containerd()
 
 		pods := make([]sandbox, sandboxes)
+		c.each(pods[:1], c.run)
+		// Whatever happens to the agent and to other pods, the first is reached.
+		endStream := n.stream(pods[0].addresses...)
 		began := time.Now()
-		c.each(pods, func(ctx context.Context, i, done int) error {
-			switch done {
-			case sandboxes / 4:
+		c.each(pods[1:], func(ctx context.Context, p *sandbox) error {
+			switch p {
+			case &pods[sandboxes/4]:
 				a.restart(syscall.SIGTERM)
-			case sandboxes / 2:
+			case &pods[sandboxes/2]:
 				a.restart(syscall.SIGKILL)
 			}
-			var err error
-			pods[i], err = c.run(ctx, i)
-			return err
+			return c.run(ctx, p)
 		})
-		t.Logf("%d pods made in %v", sandboxes, time.Since(began))
+		t.Logf("%d pods made in %v", len(pods), time.Since(began))
 		n.settled()
-		if got := count(n.holds(), "link"); got != sandboxes {
-			t.Errorf("%d links of pods, want %d", got, sandboxes)
+		if got := count(n.holds(), "link"); got != len(pods) {
+			t.Errorf("%d links of pods, want %d", got, len(pods))
 		}
 
 		everyone := []netip.Addr{node4, node6}
@@ -55,29 +55,29 @@ func TestContainerd(t *testing.T) {
 			everyone = append(everyone, p.addresses...)
 		}
 		began = time.Now()
-		c.each(pods, func(_ context.Context, i, _ int) error {
-			if len(pods[i].addresses) != 2 {
-				return fmt.Errorf("pod %d has the addresses %v, want one of each family", i, pods[i].addresses)
-			}
-			return n.silent(asking(pods[i].addresses[i%2]), everyone)
+		c.each(pods, func(_ context.Context, p *sandbox) error {
+			return n.silent(asking(p.addresses[p.number%2]), everyone)
 		})
 		n.published(everyone)
-		t.Logf("%d pairs reach each other, in %v; %d flows", len(pods)*len(everyone), time.Since(began), len(n.flows()))
+		t.Logf("%d pairs reach each other, found out in %v; %d flows", len(pods)*len(everyone), time.Since(began), len(n.flows()))
 
 		began = time.Now()
-		c.each(pods, func(ctx context.Context, i, done int) error {
-			if done == sandboxes/2 {
+		c.each(pods[1:], func(ctx context.Context, p *sandbox) error {
+			if p == &pods[sandboxes/2] {
 				a.restart(syscall.SIGKILL)
 			}
-			return c.remove(ctx, pods[i])
+			return c.remove(ctx, p)
 		})
-		t.Logf("%d pods removed in %v", sandboxes, time.Since(began))
+		endStream()
+		c.each(pods[:1], c.remove)
+		t.Logf("%d pods removed in %v", len(pods), time.Since(began))
 		n.clean()
 	})
 }
 
 // sandbox is a pod as the container runtime interface calls it.
 type sandbox struct {
+	number    int
 	id        string
 	addresses []netip.Addr
 }
@@ -87,6 +87,7 @@ type containerd struct {
 	n      *node
 	socket string
 	cri    cri.RuntimeServiceClient
+	made   atomic.Int32 // pods
 }
 
 const containerdConfig = `version = 2
@@ -117,7 +118,7 @@ func (n *node) containerd() *containerd {
 	n.runtime("containerd", "containerd --config "+config)
 
 	n.await("containerd", func() error { return command("ctr", "--address", c.socket, "version") })
-	writeImage(n.t, n.path("echo.tar"), program("echo"), echoPort, askPort)
+	writeImage(n.t, n.path("echo.tar"), program("echo"))
 	n.sh("ctr --address %s --namespace k8s.io images import %s", c.socket, n.path("echo.tar"))
 
 	conn, err := grpc.NewClient("unix://"+c.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -141,60 +142,65 @@ func (n *node) containerd() *containerd {
 	return c
 }
 
-// each calls do for every pod, a few at a time. do gets the pod's place, and how
-// many are done; the first error ends the test.
-func (c *containerd) each(pods []sandbox, do func(ctx context.Context, i, done int) error) {
+// each calls do for every pod, a few at a time; an error ends the test.
+func (c *containerd) each(pods []sandbox, do func(context.Context, *sandbox) error) {
 	c.n.t.Helper()
 	g, ctx := errgroup.WithContext(c.n.t.Context())
 	g.SetLimit(atOnce)
-	var done atomic.Int64
 	for i := range pods {
-		g.Go(func() error {
-			err := do(ctx, i, int(done.Load()))
-			done.Add(1)
-			return err
-		})
+		g.Go(func() error { return do(ctx, &pods[i]) })
 	}
 	if err := g.Wait(); err != nil {
 		c.n.t.Fatal(err)
 	}
 }
 
-// run makes the pod of a number. The first has a published port.
-func (c *containerd) run(ctx context.Context, i int) (sandbox, error) {
+// run makes a pod. The first has a published port.
+func (c *containerd) run(ctx context.Context, p *sandbox) error {
+	p.number = int(c.made.Add(1))
 	config := &cri.PodSandboxConfig{
-		Metadata:  &cri.PodSandboxMetadata{Name: fmt.Sprintf("echo-%d", i), Namespace: "default", Uid: fmt.Sprintf("uid-%d", i)},
+		Metadata: &cri.PodSandboxMetadata{
+			Namespace: "default", Name: fmt.Sprintf("echo-%d", p.number), Uid: fmt.Sprintf("uid-%d", p.number),
+		},
 		DnsConfig: &cri.DNSConfig{Servers: []string{"192.0.2.53"}}, // not the machine's
 		Linux:     &cri.LinuxPodSandboxConfig{CgroupParent: "/" + cgroupParent()},
 	}
-	if i == 0 {
-		config.PortMappings = []*cri.PortMapping{{Protocol: cri.Protocol_TCP, ContainerPort: 7008, HostPort: hostPort}}
+	if p.number == 1 {
+		config.PortMappings = []*cri.PortMapping{{Protocol: cri.Protocol_TCP, ContainerPort: askPort, HostPort: hostPort}}
 	}
 	r, err := c.cri.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: config})
 	if err != nil {
-		return sandbox{}, fmt.Errorf("pod %d: %w", i, err)
+		return fmt.Errorf("pod %d: %w", p.number, err)
 	}
-	s, err := c.cri.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: r.PodSandboxId})
+	p.id = r.PodSandboxId
+	s, err := c.cri.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
 	if err != nil {
-		return sandbox{}, fmt.Errorf("pod %d: %w", i, err)
+		return fmt.Errorf("pod %d: %w", p.number, err)
 	}
-	p := sandbox{id: r.PodSandboxId}
-	texts := []string{s.Status.Network.GetIp()}
+	ips := []string{s.Status.Network.GetIp()}
 	for _, more := range s.Status.Network.GetAdditionalIps() {
-		texts = append(texts, more.GetIp())
+		ips = append(ips, more.GetIp())
 	}
-	for _, text := range texts {
-		a, err := netip.ParseAddr(text)
+	for _, ip := range ips {
+		a, err := netip.ParseAddr(ip)
 		if err != nil {
-			return p, fmt.Errorf("pod %d: %w", i, err)
+			return fmt.Errorf("pod %d: %w", p.number, err)
 		}
 		p.addresses = append(p.addresses, a)
 	}
-	return p, nil
+	if len(p.addresses) != 2 || p.addresses[0].Is4() == p.addresses[1].Is4() {
+		return fmt.Errorf("pod %d has the addresses %v, want one of each family", p.number, ips)
+	}
+	return nil
 }
 
-func (c *containerd) remove(ctx context.Context, p sandbox) error {
-	_, err := c.cri.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id})
-	_, err2 := c.cri.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.id})
-	return errors.Join(err, err2)
+// remove stops and removes a pod, as a kubelet does.
+func (c *containerd) remove(ctx context.Context, p *sandbox) error {
+	if _, err := c.cri.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.id}); err != nil {
+		return fmt.Errorf("pod %d: %w", p.number, err)
+	}
+	if _, err := c.cri.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.id}); err != nil {
+		return fmt.Errorf("pod %d: %w", p.number, err)
+	}
+	return nil
 }

@@ -20,7 +20,7 @@ type object = map[string]any
 // writeImage writes an image of one static program to a tar file: a layout with a
 // layer, a configuration and a manifest, each named by its digest, and an index
 // that gives it its name (OCI image specification 1.0, image-layout.md).
-func writeImage(t *testing.T, path, program string, command ...string) {
+func writeImage(t *testing.T, path, program string) {
 	t.Helper()
 	text, err := os.ReadFile(program)
 	if err != nil {
@@ -37,7 +37,7 @@ func writeImage(t *testing.T, path, program string, command ...string) {
 	layerBlob := add("layer.v1.tar", layer)
 	config := add("config.v1+json", marshal(t, object{
 		"architecture": runtime.GOARCH, "os": "linux",
-		"config": object{"Entrypoint": append([]string{"/echo"}, command...)},
+		"config": object{"Entrypoint": echo("/echo")},
 		"rootfs": object{"type": "layers", "diff_ids": []any{layerBlob["digest"]}},
 	}))
 	manifest := add("manifest.v1+json", marshal(t, object{

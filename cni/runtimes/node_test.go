@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,8 +38,14 @@ nodes:
     podCIDRs: [10.244.2.0/24, "fd00:10:244:2::/64"]
 `
 
-// Where echo listens: on the node and in every container.
-const echoPort, askPort = "7007", "7008"
+// The ports where echo listens, on the node and in every container: for datagrams,
+// and for who asks it.
+const echoPort, askPort = 7007, 7008
+
+// echo is the command line of echo.
+func echo(program string) []string {
+	return []string{program, strconv.Itoa(echoPort), strconv.Itoa(askPort)}
+}
 
 // node is the namespace of a test as a node of a cluster: an uplink to another
 // host, a state file, the CNI plugin and its conflist, a host process that answers.
@@ -70,7 +77,8 @@ func newNode(t *testing.T) *node {
 	for _, peer := range []string{"loopback", "portmap", "bandwidth"} {
 		n.sh("install -D %s %s/%s", program(peer), n.binDir, peer)
 	}
-	n.start("echo", "exec %s %s %s", program("echo"), echoPort, askPort)
+	command := echo(program("echo"))
+	n.start("echo", exec.Command(command[0], command[1:]...))
 	return n
 }
 
@@ -123,9 +131,9 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// startCommand starts a program that writes to the log of this name, and is killed at
+// start starts a program that writes to the log of this name, and is killed at
 // the test's end.
-func (n *node) startCommand(name string, cmd *exec.Cmd) *process {
+func (n *node) start(name string, cmd *exec.Cmd) *process {
 	n.t.Helper()
 	log, err := os.OpenFile(n.path(name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -138,16 +146,11 @@ func (n *node) startCommand(name string, cmd *exec.Cmd) *process {
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	go func() {
-		cmd.Wait() //nolint:errcheck // it is killed
+		cmd.Wait() // how it ended is no matter
 		close(p.done)
 	}()
 	n.t.Cleanup(func() { p.end(syscall.SIGKILL) })
 	return p
-}
-
-func (n *node) start(name, format string, args ...any) *process {
-	n.t.Helper()
-	return n.startCommand(name, exec.Command("sh", "-ec", fmt.Sprintf(format, args...)))
 }
 
 // runtime starts a command in a namespace of processes: whatever a container
@@ -157,12 +160,12 @@ func (n *node) runtime(name, commandLine string) *process {
 	// The shell, process 1, waits for the orphans as init does.
 	cmd := exec.Command("sh", "-ec", "mount -t proc proc /proc; "+commandLine+" & wait $!")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
-	return n.startCommand(name, cmd)
+	return n.start(name, cmd)
 }
 
 // end sends a signal and waits for the end.
 func (p *process) end(s syscall.Signal) {
-	p.cmd.Process.Signal(s) //nolint:errcheck // it may have ended
+	p.cmd.Process.Signal(s) // it may have ended
 	<-p.done
 }
 

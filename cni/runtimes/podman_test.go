@@ -26,9 +26,10 @@ func TestPodman(t *testing.T) {
 		for _, name := range names {
 			args := []string{"run", "--detach", "--name", name, "--network", "plumb", "--cgroup-parent", cgroupParent()}
 			if name == "one" {
-				args = append(args, "--publish", fmt.Sprintf("%d:%s", hostPort, askPort))
+				args = append(args, "--publish", fmt.Sprintf("%d:%d", hostPort, askPort))
 			}
-			p.run(append(args, "--rootfs", n.path("rootfs"), "/echo", echoPort, askPort)...)
+			args = append(args, "--rootfs", n.path("rootfs"))
+			p.run(append(args, echo("/echo")...)...)
 			addresses = append(addresses, p.addresses(name))
 			everyone = append(everyone, p.addresses(name)...)
 		}
@@ -106,11 +107,11 @@ func (p *podman) run(args ...string) string {
 	p.n.t.Helper()
 	cmd := exec.Command("nsenter", append([]string{"--target", p.pid, "--pid", "--mount", "podman"}, args...)...)
 	cmd.Env = p.env
-	var errors strings.Builder
-	cmd.Stderr = &errors
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		p.n.t.Fatalf("podman %s: %v\n%s%s", strings.Join(args, " "), err, out, errors.String())
+		p.n.t.Fatalf("podman %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
 	}
 	return string(out)
 }

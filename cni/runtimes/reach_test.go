@@ -1,11 +1,14 @@
 package runtimes
 
 import (
+	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // silent asks the echo at an address of its TCP port which of the addresses do not
@@ -48,4 +51,41 @@ func (n *node) answered(cmd *exec.Cmd, server string, whom []netip.Addr) error {
 }
 
 // asking is where the echo of an address is asked.
-func asking(a netip.Addr) string { return net.JoinHostPort(a.String(), askPort) }
+func asking(a netip.Addr) string { return netip.AddrPortFrom(a, askPort).String() }
+
+// summary is the line of ping(8) that counts.
+var summary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// stream sends packets to addresses, without a pause, until it is called to end;
+// then it wants every packet to have been answered.
+func (n *node) stream(to ...netip.Addr) (end func()) {
+	n.t.Helper()
+	out := make([]bytes.Buffer, len(to))
+	var pings []*exec.Cmd
+	for i, a := range to {
+		cmd := exec.Command("ping", "-n", "-q", "-i", "0.01", a.String())
+		cmd.Stdout, cmd.Stderr = &out[i], &out[i]
+		if err := cmd.Start(); err != nil {
+			n.t.Fatal(err)
+		}
+		pings = append(pings, cmd)
+	}
+	return func() {
+		n.t.Helper()
+		for i, cmd := range pings {
+			cmd.Process.Signal(syscall.SIGINT)
+			err := cmd.Wait()
+			counts := summary.FindSubmatch(out[i].Bytes())
+			if counts == nil {
+				n.t.Errorf("ping %s: %v\n%s", to[i], err, out[i].Bytes())
+				continue
+			}
+			sent, _ := strconv.Atoi(string(counts[1]))
+			received, _ := strconv.Atoi(string(counts[2]))
+			// The last may have been on its way.
+			if sent < 10 || sent-received > 1 {
+				n.t.Errorf("ping %s: %d packets sent, %d answered", to[i], sent, received)
+			}
+		}
+	}
+}
