@@ -167,6 +167,7 @@ func (a *agent) firstFacts(ctx context.Context, k *Kernel, first *Loaded) error 
 		a.sources.engine.Hold(holdNoFile, func(state.Object) bool { return true })
 	}
 	a.sources.engine.Hold(holdEndpoints, isEndpointRoute)
+	a.sources.engine.Linger(pluginTime, toHostEnd)
 	a.readEndpoints()
 	return nil
 }
