@@ -167,7 +167,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			if _, err := Install(t.Context(), h, one); err != nil {
 				t.Fatal(err)
 			}
-			nstest.Sh(t, "mount -o remount,ro "+c.dir)
+			nstest.Sh(t, "mount -o remount,bind,ro "+c.dir)
 			install(t, h, one, "unchanged plumb-cni, unchanged 10-plumb.conflist")
 			r, err := Install(t.Context(), h, source(t, "two"))
 			if err == nil || !strings.Contains(err.Error(), "read-only file system") || steps(r) != c.did {
@@ -176,7 +176,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			if _, err := Uninstall(t.Context(), h); err == nil || !strings.Contains(err.Error(), "read-only file system") {
 				t.Errorf("uninstall with %s read-only: %v", c.dir, err)
 			}
-			nstest.Sh(t, "mount -o remount,rw "+c.dir)
+			nstest.Sh(t, "mount -o remount,bind,rw "+c.dir)
 		}
 	})
 }
