@@ -32,6 +32,7 @@ type sources struct {
 
 	endpoints   map[string]*endpointSource // by ID
 	byInterface map[string]map[string]bool // endpoint IDs by interface
+	residents   *residents
 	warnings    []render.Warning
 }
 
@@ -46,6 +47,7 @@ func newSources(e *reconcile.Engine, node string) *sources {
 	return &sources{
 		engine: e, node: node, host: render.Host{Interfaces: map[string]state.Interface{}},
 		endpoints: map[string]*endpointSource{}, byInterface: map[string]map[string]bool{},
+		residents: newResidents(),
 	}
 }
 
@@ -90,6 +92,7 @@ func (s *sources) renderNode() error {
 // setEndpoint adds an endpoint, or puts it in place of one with the same ID.
 func (s *sources) setEndpoint(e state.Endpoint, origin string, rank int) error {
 	if old := s.endpoints[e.ID]; old != nil {
+		s.residents.endpointChanged(old)
 		if old.Interface != e.Interface {
 			s.unindex(old)
 		}
@@ -109,6 +112,7 @@ func (s *sources) removeEndpoint(id string, rank int) error {
 		return nil
 	}
 	delete(s.endpoints, id)
+	s.residents.endpointChanged(e)
 	s.unindex(e)
 	return s.engine.SetSource(reconcile.Source{Rank: e.rank, ID: id}, nil)
 }

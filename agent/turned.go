@@ -31,6 +31,8 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	}
 	if a.DryRun {
 		a.sayPlan(t.Plan)
+	} else if a.sources.file != nil {
+		a.flows.forget(a.sources.residents.turned(e, t, a.sources.file.Settings.RouteTable))
 	}
 	if t.Read || len(a.beside) > 0 && len(t.Done) > 0 { // one that went was an event
 		a.lookBeside(e)
