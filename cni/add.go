@@ -23,7 +23,7 @@ func add(ctx context.Context, r *request) error {
 	}
 	mtu, err := r.podMTU(ctx, n)
 	if err != nil {
-		return classify("MTU", err)
+		return err
 	}
 	if err := r.begin(); err != nil {
 		return classify("begin the attachment", err)

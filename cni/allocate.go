@@ -108,6 +108,9 @@ func (r *request) release() error {
 		return err
 	}
 	s := r.addresses()
+	if s.Absent() {
+		return r.journal().Remove(r.id())
+	}
 	unlock, err := s.Lock(lockTime)
 	if err != nil {
 		return err

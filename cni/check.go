@@ -84,11 +84,5 @@ func (r *request) resultAddresses() ([]netip.Addr, error) {
 	if err != nil {
 		return nil, fail(types.ErrDecodingFailure, "prevResult", err)
 	}
-	var out []netip.Addr
-	for _, ip := range res.IPs {
-		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
-			out = append(out, a.Unmap())
-		}
-	}
-	return out, nil
+	return addressesOf(res), nil
 }

@@ -21,8 +21,8 @@ import (
 
 // Another plugin may hand out the addresses: the one that ipam.type names, called
 // as the specification has it (section 4, delegation), with the same environment
-// and configuration. Of its result the addresses count; gateway and routes are
-// plumb's.
+// and configuration. Of its result the addresses count, and the DNS
+// servers where the configuration has none; gateway and routes are plumb's.
 //
 // The specification's library could call it too, but brings an HTTP stack along,
 // which every start of the plugin would pay for.
@@ -32,35 +32,39 @@ func (r *request) delegateAdd(ctx context.Context) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := addressesOf(out)
-	if err == nil && len(got) == 0 {
-		err = errors.New("it gave no address")
+	res, err := parseResult(out)
+	if err != nil {
+		return nil, r.delegateError(types.ErrDecodingFailure, err)
 	}
-	if err == nil {
-		err = r.unowned(got)
+	got := addressesOf(res)
+	if err = r.unowned(got); len(got) == 0 {
+		err = errors.New("it gave no address")
 	}
 	if err != nil {
 		return nil, r.delegateError(types.ErrInternal, err)
 	}
+	if r.dns.IsEmpty() {
+		r.dns = res.DNS
+	}
 	return got, r.journal().Note(r.id(), r.config.Name, nil)
 }
 
-func addressesOf(result []byte) ([]netip.Addr, error) {
-	created, err := create.CreateFromBytes(result)
+func parseResult(printed []byte) (*current.Result, error) {
+	created, err := create.CreateFromBytes(printed)
 	if err != nil {
 		return nil, err
 	}
-	res, err := current.NewResultFromResult(created)
-	if err != nil {
-		return nil, err
-	}
+	return current.NewResultFromResult(created)
+}
+
+func addressesOf(res *current.Result) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range res.IPs {
 		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
 			out = append(out, a.Unmap())
 		}
 	}
-	return out, nil
+	return out
 }
 
 // unowned makes sure that none of the addresses is another endpoint's: the
@@ -94,7 +98,7 @@ func (r *request) run(ctx context.Context, verb string) ([]byte, error) {
 		return nil, r.delegateError(types.ErrInvalidNetworkConfig, err)
 	}
 	cmd := exec.CommandContext(ctx, path)
-	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb)
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+verb, "CNI_CONTAINERID="+r.ContainerID, "CNI_IFNAME="+r.IfName)
 	cmd.Stdin = bytes.NewReader(r.StdinData)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

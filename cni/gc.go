@@ -36,7 +36,9 @@ func gc(ctx context.Context, r *request) error {
 		case network != "" && network != r.config.Name:
 			keep[id] = true
 		case !valid[id]:
-			errs = append(errs, r.as(id).remove(ctx))
+			dead := r.as(id)
+			// Not every ipam plugin knows GC, and its own DEL does as well.
+			errs = append(errs, dead.remove(ctx), dead.delegate(ctx, "DEL"))
 		}
 	}
 	errs = append(errs, r.freeStrayAddresses(keep), r.removeStrayHostEnds(ctx, keep))
@@ -80,6 +82,9 @@ func (r *request) as(id string) *request {
 
 func (r *request) freeStrayAddresses(keep map[string]bool) error {
 	s := r.addresses()
+	if s.Absent() {
+		return nil
+	}
 	unlock, err := s.Lock(lockTime)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/containernetworking/cni/pkg/types"
+
 	"github.com/plumbnet/plumb/kernel/host"
 	"github.com/plumbnet/plumb/kernel/link"
 	"github.com/plumbnet/plumb/kernel/route"
@@ -107,6 +109,24 @@ func (n *node) differs(ctx context.Context, wanted rendered) ([]string, error) {
 // podMTU gives the MTU of the pod's interface: the configuration's, the state
 // file's, or what the node's uplink leaves.
 func (r *request) podMTU(ctx context.Context, n *node) (int, error) {
+	mtu, err := r.findMTU(ctx, n)
+	if err != nil {
+		return 0, classify("MTU", err)
+	}
+	least := 68 // RFC 791
+	for _, c := range n.PodCIDRs {
+		if c.Prefix.Addr().Is6() {
+			least = 1280 // RFC 8200, section 5: with less there is no IPv6 on a link
+		}
+	}
+	if mtu < least {
+		return 0, fail(types.ErrInvalidNetworkConfig, "MTU", fmt.Errorf("mtu: %d is too small: node %s's pods need %d at least "+
+			"(mtu in the configuration, settings.mtu in the state file)", mtu, n.Name, least))
+	}
+	return mtu, nil
+}
+
+func (r *request) findMTU(ctx context.Context, n *node) (int, error) {
 	if r.MTU != 0 {
 		return r.MTU, nil
 	}

@@ -1,10 +1,12 @@
 package cni
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -40,32 +42,34 @@ type request struct {
 	*skel.CmdArgs
 	config
 	name  string       // of the pod: default/web-1
+	dns   types.DNS    // the configuration's, or what the ipam plugin gave
 	fixed []netip.Addr // addresses that are asked for
 }
 
 func newRequest(args *skel.CmdArgs) (*request, error) {
-	r := &request{CmdArgs: args, config: config{
-		File: os.Getenv("PLUMB_FILE"), Node: os.Getenv("NODE_NAME"), StateDir: os.Getenv("PLUMB_STATE_DIR"),
-	}}
+	r := &request{CmdArgs: args}
 	if err := json.Unmarshal(args.StdinData, &r.config); err != nil {
 		return nil, fail(types.ErrDecodingFailure, "network configuration", err)
 	}
 	if r.MTU < 0 || r.MTU > 65535 {
 		return nil, fail(types.ErrInvalidNetworkConfig, "network configuration", fmt.Errorf("mtu: %d is not between 0 and 65535", r.MTU))
 	}
-	if r.File == "" {
-		r.File = "/etc/plumb/plumb.yaml"
+	r.File = cmp.Or(r.File, os.Getenv("PLUMB_FILE"), "/etc/plumb/plumb.yaml")
+	r.StateDir = cmp.Or(r.StateDir, os.Getenv("PLUMB_STATE_DIR"), "/var/lib/plumb")
+	for _, path := range []string{r.File, r.StateDir} {
+		if !filepath.IsAbs(path) {
+			return nil, fail(types.ErrInvalidNetworkConfig, "network configuration",
+				fmt.Errorf("file and stateDir: %s does not begin with /, and where the runtime runs is not known", path))
+		}
 	}
-	if r.StateDir == "" {
-		r.StateDir = "/var/lib/plumb"
-	}
-	if r.Node == "" {
+	if r.Node = cmp.Or(r.Node, os.Getenv("NODE_NAME")); r.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {
 			return nil, fail(types.ErrInvalidNetworkConfig, "no node's name in the configuration, and none of the host", err)
 		}
 		r.Node = name
 	}
+	r.dns = r.DNS
 	if err := r.readArgs(); err != nil {
 		return nil, fail(types.ErrInvalidEnvironmentVariables, "CNI_ARGS", err)
 	}

@@ -21,7 +21,7 @@ func (r *request) result(m pod.Spec) *current.Result {
 			{Name: m.HostEnd, Mac: state.HostEndMAC, Mtu: m.MTU},
 			{Name: m.IfName, Mac: m.PodMAC().String(), Mtu: m.MTU, Sandbox: r.Netns},
 		},
-		DNS: r.DNS,
+		DNS: r.dns,
 	}
 	for _, a := range m.Addresses {
 		gateway := pod.Gateway(a)

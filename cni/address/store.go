@@ -21,6 +21,12 @@ type Owner struct{ ContainerID, IfName string }
 // Store is a directory of addresses in use.
 type Store struct{ Dir string }
 
+// Absent says that there is no such directory, and so no address in use.
+func (s Store) Absent() bool {
+	_, err := os.Stat(s.Dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // content is what host-local writes into an address's file.
 func (o Owner) content() string { return strings.TrimSpace(o.ContainerID) + disk.LineBreak + o.IfName }
 
@@ -40,12 +46,12 @@ func (s Store) Owner(a netip.Addr) (Owner, error) {
 	return Owner{id, ifName}, nil
 }
 
-// Release frees those of the addresses that the owner holds.
+// Release frees those of the addresses that the owner holds, or nobody.
 func (s Store) Release(o Owner, addresses ...netip.Addr) error {
 	var errs []error
 	for _, a := range addresses {
 		holder, err := s.Owner(a)
-		if err == nil && holder.content() == o.content() {
+		if err == nil && (holder == (Owner{}) || holder.content() == o.content()) {
 			err = os.Remove(s.path(a))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -75,8 +81,9 @@ func (s Store) All() (map[netip.Addr]Owner, error) {
 	return all, nil
 }
 
-// Held gives the addresses that the owner holds. It reads every file: it is for
-// when the journal does not know.
+// Held gives the addresses that the owner holds, and those that nobody does: a file
+// without a name in it is one whose writer was killed, since the caller has the
+// lock. It reads every file: it is for when the journal does not know.
 func (s Store) Held(o Owner) ([]netip.Addr, error) {
 	all, err := s.All()
 	if err != nil {
@@ -84,7 +91,7 @@ func (s Store) Held(o Owner) ([]netip.Addr, error) {
 	}
 	var held []netip.Addr
 	for a, holder := range all {
-		if holder.content() == o.content() {
+		if holder == (Owner{}) || holder.content() == o.content() {
 			held = append(held, a)
 		}
 	}

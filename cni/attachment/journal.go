@@ -13,6 +13,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/plumbnet/plumb/state/endpoint"
 )
 
 // Entry is what is known about an attachment.
@@ -76,7 +79,9 @@ func write(f *os.File, e Entry) error {
 // Get reads an entry; fs.ErrNotExist where there is none.
 func (j Journal) Get(id string) (Entry, error) {
 	b, err := os.ReadFile(j.path(id))
-	if err != nil {
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		return Entry{}, fs.ErrNotExist // such an entry was never made
+	} else if err != nil {
 		return Entry{}, err
 	}
 	var e Entry
@@ -87,12 +92,7 @@ func (j Journal) Get(id string) (Entry, error) {
 }
 
 // Remove removes an entry; that there is none is no error.
-func (j Journal) Remove(id string) error {
-	if err := os.Remove(j.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+func (j Journal) Remove(id string) error { return endpoint.Remove(j.path(id)) }
 
 // All reads every entry, by ID. A directory that is not there has none.
 func (j Journal) All() (map[string]Entry, error) {
