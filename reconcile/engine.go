@@ -54,7 +54,7 @@ type kindState struct {
 
 	heat    heat
 	deleted deletions
-	rested time.Time // before which a Loop does not read it again unless it must
+	rested  time.Time // before which a Loop does not read it again unless it must
 }
 
 // entry is all that is known of one key.
