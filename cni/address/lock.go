@@ -13,6 +13,8 @@ import (
 // ErrBusy is why a lock was not had: another process kept it all the while.
 var ErrBusy = errors.New("another process keeps the lock")
 
+const lockName = "lock" // host-local's
+
 // Lock waits until no other process is in the directory, at most as long as
 // given, and makes the directory where there is none. It is the lock of
 // host-local, on an open file, so it ends with the process that has it.
@@ -20,7 +22,7 @@ func (s Store) Lock(wait time.Duration) (unlock func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(s.Dir, "lock")
+	path := filepath.Join(s.Dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

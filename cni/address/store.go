@@ -21,9 +21,10 @@ type Owner struct{ ContainerID, IfName string }
 // Store is a directory of addresses in use.
 type Store struct{ Dir string }
 
-// Absent says that there is no such directory, and so no address in use.
+// Absent says that there is no lock, and so no address: nothing else is written
+// without it.
 func (s Store) Absent() bool {
-	_, err := os.Stat(s.Dir)
+	_, err := os.Stat(filepath.Join(s.Dir, lockName))
 	return errors.Is(err, fs.ErrNotExist)
 }
 
