@@ -97,7 +97,8 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 		return reconcile.Plan{}, err
 	}
 	p := o.engine.Plan()
-	if slices.ContainsFunc(p.Steps, func(s reconcile.Step) bool { return s.Action == state.Delete && toHostEnd(s.Before) }) {
+	// (A cleanup wants no pods, whatever is recorded.)
+	if o.Loaded != nil && slices.ContainsFunc(p.Steps, func(s reconcile.Step) bool { return s.Action == state.Delete && toHostEnd(s.Before) }) {
 		// A pod that was wired after the records were read, and before the routes.
 		if err := o.fill(ctx, o.state); err != nil {
 			return reconcile.Plan{}, err
