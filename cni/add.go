@@ -28,7 +28,7 @@ func add(ctx context.Context, r *request) error {
 	if err := r.begin(); err != nil {
 		return classify("begin the attachment", err)
 	}
-	u := undo{r.release}
+	u := undo{func() error { return r.release() }}
 	spec, err := r.make(ctx, n, mtu, &u)
 	if err == nil {
 		err = types.PrintResult(r.result(spec), r.CNIVersion)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/plumbnet/plumb/cni/attachment"
 )
 
 // lockTime bounds the wait for other calls of the plugin, each of which has the
@@ -99,12 +101,17 @@ func (n *node) has(like netip.Addr) bool {
 }
 
 // release frees what the attachment holds, whether the journal knows of it or
-// not, and ends its entry.
-func (r *request) release() error {
+// not, and ends its entry. Where there is no entry, what the endpoint's record says
+// counts.
+func (r *request) release(recorded ...netip.Addr) error {
 	entry, err := r.journal().Get(r.id())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+		if len(recorded) == 0 {
+			return nil
+		}
+		entry, err = attachment.Entry{Addresses: recorded, Known: true}, nil
+	}
+	if err != nil {
 		return err
 	}
 	s := r.addresses()

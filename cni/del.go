@@ -35,11 +35,11 @@ func (r *request) remove(ctx context.Context) error {
 	}
 	// The next pod with one of the addresses must not inherit its flows.
 	if len(addresses) > 0 {
-		if _, err := conntrack.Delete(ctx, addresses...); err != nil {
+		if _, err := conntrack.Delete(ctx, addresses...); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 	}
-	return r.release()
+	return r.release(addresses...)
 }
 
 // held gives the attachment's addresses, as far as its record or the journal know

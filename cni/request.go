@@ -3,6 +3,7 @@ package cni
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -69,11 +70,28 @@ func newRequest(args *skel.CmdArgs) (*request, error) {
 		}
 		r.Node = name
 	}
+	if err := r.checkIPAM(); err != nil {
+		return nil, fail(types.ErrInvalidNetworkConfig, "network configuration", err)
+	}
 	r.dns = r.DNS
 	if err := r.readArgs(); err != nil {
 		return nil, fail(types.ErrInvalidEnvironmentVariables, "CNI_ARGS", err)
 	}
 	return r, nil
+}
+
+// checkIPAM refuses options for another plugin that is not named.
+func (r *request) checkIPAM() error {
+	if r.delegates() {
+		return nil
+	}
+	var conf struct {
+		IPAM map[string]json.RawMessage `json:"ipam"`
+	}
+	if err := json.Unmarshal(r.StdinData, &conf); err != nil || len(conf.IPAM) == 0 {
+		return err
+	}
+	return errors.New("ipam has no type; name the plugin, or leave ipam out for addresses of the node's podCIDRs")
 }
 
 // readArgs takes the pod's name and addresses out of CNI_ARGS, KEY=VALUE pairs
