@@ -129,3 +129,17 @@ func TestTheLoopReadsWhatIsInDoubt(t *testing.T) {
 		t.Error("it was not read")
 	}
 }
+
+// A source may come before the first read: rules wait for that like all else.
+func TestNothingIsMadeBeforeItsKindWasRead(t *testing.T) {
+	p := newPaper[state.Object]()
+	e := NewEngine(KindOf(p, true, state.KindChain, state.KindRule))
+	set(t, e, node, state.Chain{Name: "postrouting"}, state.Rule{Chain: "postrouting", Expr: "masquerade"})
+	if done := turn(t, e); len(done) != 0 {
+		t.Errorf("made: %v", done)
+	}
+	read(t, e)
+	if done := turn(t, e); len(done) != 2 || !e.Settled() {
+		t.Errorf("after the read: %v", done)
+	}
+}
