@@ -98,6 +98,7 @@ func (s *sources) setEndpoint(e state.Endpoint, origin string, rank int) error {
 		}
 	}
 	es := &endpointSource{Endpoint: e, origin: origin, rank: rank}
+	s.residents.endpointChanged(es)
 	s.endpoints[e.ID] = es
 	if s.byInterface[e.Interface] == nil {
 		s.byInterface[e.Interface] = map[string]bool{}
