@@ -301,7 +301,7 @@ func TestWireRefuses(t *testing.T) {
 			"network namespace: open /run/netns/no":   func(s *Spec) { s.NetNS = "/run/netns/no" },
 			"network namespace /dev/null: ":           func(s *Spec) { s.NetNS = "/dev/null" },
 			"making the veth: ":                       func(s *Spec) { s.MTU = 1 },
-			"pod's addresses: 10.244.1.5: ":           func(s *Spec) { s.Addresses = append(s.Addresses, s.Addresses[0]) },
+			"in the pod: address 10.244.1.5: ":        func(s *Spec) { s.Addresses = append(s.Addresses, s.Addresses[0]) },
 		} {
 			s := good
 			change(&s)
