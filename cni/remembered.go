@@ -17,10 +17,13 @@ import (
 // file's content, the node and the plugin are the same; whatever is amiss with it,
 // the state file is parsed.
 type remembered struct {
-	Hash    string        `json:"hash"`
-	Node    string        `json:"node"`
-	Program string        `json:"program"`
-	File    *desired.File `json:"file"`
+	Hash    string `json:"hash"`
+	Program string `json:"program"`
+
+	Node      desired.Node       `json:"node"`
+	Pools     []desired.Pool     `json:"pools"`
+	Endpoints []desired.Endpoint `json:"endpoints"` // with addresses of the node's podCIDRs
+	Settings  desired.Settings   `json:"settings"`
 }
 
 func (r *request) rememberedPath() string { return filepath.Join(r.StateDir, "cni-node.json") }
@@ -32,10 +35,10 @@ func (r *request) recall(hash string) *desired.File {
 		return nil
 	}
 	var m remembered
-	if json.Unmarshal(b, &m) != nil || m.Hash != hash || m.Node != r.Node || m.Program != program() {
+	if json.Unmarshal(b, &m) != nil || m.Hash != hash || m.Node.Name != r.Node || m.Program != program() {
 		return nil
 	}
-	return m.File
+	return &desired.File{Nodes: []desired.Node{m.Node}, Pools: m.Pools, Endpoints: m.Endpoints, Settings: m.Settings}
 }
 
 // remember writes down the part of a valid file that concerns the node. That it
@@ -45,17 +48,16 @@ func (r *request) remember(hash string, f *desired.File) {
 	if !ok {
 		return
 	}
-	part := *f
-	part.BGP, part.Nodes, part.Endpoints = nil, []desired.Node{*n}, nil
+	m := remembered{Hash: hash, Program: program(), Node: *n, Pools: f.Pools, Settings: f.Settings}
 	for _, e := range f.Endpoints {
 		for _, a := range e.Addresses {
 			if inPodCIDRs(n, a) {
-				part.Endpoints = append(part.Endpoints, e)
+				m.Endpoints = append(m.Endpoints, e)
 				break
 			}
 		}
 	}
-	b, err := json.Marshal(remembered{Hash: hash, Node: r.Node, Program: program(), File: &part})
+	b, err := json.Marshal(m)
 	if err == nil {
 		_ = endpoint.WriteFile(r.rememberedPath(), b)
 	}
