@@ -32,6 +32,10 @@ type Kernel struct {
 	closers   []func()
 }
 
+// procSys names the variable with the place of the kernel's parameters, where that
+// is not /proc/sys: in a container.
+const procSys = "PLUMB_PROC_SYS"
+
 // OpenKernel opens all sockets. Originals are kept in the state directory. A kind
 // that this kernel lacks does not stop the others: reading it fails, with the reason.
 func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
@@ -53,7 +57,7 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	k.closers = append(k.closers, links.Close)
 	k.kinds = append(k.kinds, reconcile.KindOf(links, false, state.KindLink))
 
-	sysctls, err := sysctl.New()
+	sysctls, err := sysctl.NewAt(os.Getenv(procSys))
 	if err != nil {
 		return fail("sysctls", err)
 	}

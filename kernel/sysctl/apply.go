@@ -124,7 +124,7 @@ func (b *batch) noteForwarding(w write) (noted bool) {
 	if w.Value != "1" {
 		return false
 	}
-	devices, _ := os.ReadDir(filepath.Join(root, dir))
+	devices, _ := os.ReadDir(filepath.Join(b.files.dir(), dir))
 	for _, d := range devices {
 		path := dir + "/" + d.Name() + "/forwarding"
 		if d.Name() == "all" || d.Name() == "default" || link.Owned(d.Name()) {

@@ -2,6 +2,7 @@ package sysctl
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -17,13 +18,18 @@ const root = "/proc/sys/"
 // files reads and writes parameters. It calls the kernel without os.File, which
 // would have each file stat'ed and handed to the poller: half the time. It is
 // for one goroutine at a time, which shares its buffer.
-type files struct{ buf [4096]byte }
+type files struct {
+	root string // ends with a slash; empty: root
+	buf  [4096]byte
+}
+
+func (r *files) dir() string { return cmp.Or(r.root, root) }
 
 // read gives a parameter's value without the line's end, with single spaces
 // between several numbers. An error names the file; it wraps unix.ENOENT where
 // the parameter, or the interface that it belongs to, does not exist.
 func (r *files) read(path string) (string, error) {
-	fd, err := open(path, unix.O_RDONLY)
+	fd, err := r.open(path, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
@@ -34,35 +40,35 @@ func (r *files) read(path string) (string, error) {
 func (r *files) pread(fd int, path string) (string, error) {
 	n, err := unix.Pread(fd, r.buf[:], 0)
 	if err != nil {
-		return "", fmt.Errorf("%s%s: %w", root, path, err)
+		return "", fmt.Errorf("%s%s: %w", r.dir(), path, err)
 	}
 	return canonical(r.buf[:n]), nil
 }
 
 // write sets a parameter and reads it back: some take a value and keep another.
 func (r *files) write(path, value string) error {
-	fd, err := open(path, unix.O_RDWR)
+	fd, err := r.open(path, unix.O_RDWR)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	if _, err := unix.Pwrite(fd, []byte(value), 0); err != nil {
-		return fmt.Errorf("%s%s: writing %q: %w", root, path, value, err)
+		return fmt.Errorf("%s%s: writing %q: %w", r.dir(), path, value, err)
 	}
 	got, err := r.pread(fd, path)
 	if err == nil && got != value {
-		err = fmt.Errorf("%s%s: wrote %q, reads %q", root, path, value, got)
+		err = fmt.Errorf("%s%s: wrote %q, reads %q", r.dir(), path, value, got)
 	}
 	return err
 }
 
-func open(path string, flags int) (int, error) {
+func (r *files) open(path string, flags int) (int, error) {
 	if !filepath.IsLocal(path) {
-		return -1, fmt.Errorf("%s%s: not a path below %s", root, path, root)
+		return -1, fmt.Errorf("%s%s: not a path below %s", r.dir(), path, r.dir())
 	}
-	fd, err := unix.Open(root+path, flags|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(r.dir()+path, flags|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("%s%s: %w", root, path, err)
+		return -1, fmt.Errorf("%s%s: %w", r.dir(), path, err)
 	}
 	return fd, nil
 }

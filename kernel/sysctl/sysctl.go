@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -39,12 +40,21 @@ type Kind struct {
 }
 
 // New opens the kind's socket in the network namespace of the calling thread.
-func New() (*Kind, error) {
+func New() (*Kind, error) { return NewAt("") }
+
+// NewAt is New where the parameters are to be found in another directory than
+// /proc/sys; empty: there. In a container /proc/sys is mounted read-only, and a
+// volume of the host's /proc/sys/net is not: it shows the parameters of whichever
+// network namespace its reader is in.
+func NewAt(dir string) (*Kind, error) {
+	if dir != "" {
+		dir = filepath.Clean(dir) + "/"
+	}
 	conn, err := monitor.Dial()
 	if err != nil {
 		return nil, fmt.Errorf("sysctls: %w", err)
 	}
-	return &Kind{conn: conn, tracked: tracked{}, wanted: map[string]string{}}, nil
+	return &Kind{conn: conn, files: files{root: dir}, tracked: tracked{}, wanted: map[string]string{}}, nil
 }
 
 // Close closes the socket. Watches end with their context.

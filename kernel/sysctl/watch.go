@@ -36,7 +36,7 @@ const sizeofNetconfmsg = 4
 // finds those. When an interface appears, disappears or changes its name, all
 // that is tracked of it is reported, present or gone.
 func (k *Kind) Watch(ctx context.Context, changed func([]state.Event[state.Sysctl]), again func()) error {
-	w := &watcher{kind: k, names: map[int]string{}}
+	w := &watcher{kind: k, files: files{root: k.files.root}, names: map[int]string{}}
 	err := monitor.Watch(ctx, monitor.Listener{
 		Start: func() error {
 			links, err := k.conn.Links()
