@@ -10,6 +10,7 @@ import (
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
+	"github.com/plumbnet/plumb/state/desired"
 )
 
 // Cleanup removes all that plumb owns from the node, puts changed sysctls back to
@@ -74,7 +75,7 @@ func deviceOf(path string) string {
 func clearStateDir(dir string) error {
 	return errors.Join(
 		os.RemoveAll(filepath.Join(dir, endpointsDir)),
-		os.RemoveAll(filepath.Join(dir, lastGoodName)),
+		os.RemoveAll(filepath.Join(dir, desired.KeptName)),
 		os.RemoveAll(filepath.Join(dir, originalsName)),
 		os.RemoveAll(filepath.Join(dir, tablesName)),
 	)

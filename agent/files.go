@@ -17,7 +17,6 @@ import (
 // What lies in the state directory.
 const (
 	endpointsDir  = "endpoints"
-	lastGoodName  = "last-good.json"
 	originalsName = "sysctls.json"
 	lockName      = "lock"
 	tablesName    = "tables.json"
@@ -105,7 +104,7 @@ func saveLastGood(stateDir string, l *Loaded) error {
 	if err != nil {
 		return fmt.Errorf("last good state: %w", err)
 	}
-	if err := endpoint.WriteFile(filepath.Join(stateDir, lastGoodName), b); err != nil {
+	if err := endpoint.WriteFile(filepath.Join(stateDir, desired.KeptName), b); err != nil {
 		return fmt.Errorf("last good state: %w", err)
 	}
 	return nil
@@ -113,17 +112,13 @@ func saveLastGood(stateDir string, l *Loaded) error {
 
 // loadLastGood gives nil where there is none.
 func loadLastGood(stateDir, node string) (*Loaded, error) {
-	path := filepath.Join(stateDir, lastGoodName)
-	b, err := os.ReadFile(path)
+	path := filepath.Join(stateDir, desired.KeptName)
+	sources, err := desired.ReadKept(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("last good state: %w", err)
-	}
-	var sources []desired.Source
-	if err := json.Unmarshal(b, &sources); err != nil {
-		return nil, fmt.Errorf("last good state %s: %w", path, err)
+		return nil, err
 	}
 	return parse(path, node, sources)
 }

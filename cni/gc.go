@@ -126,8 +126,12 @@ func (r *request) removeStrayHostEnds(ctx context.Context, keep map[string]bool)
 	if len(strays) == 0 {
 		return nil
 	}
-	file, _, err := desired.Load(r.File)
-	if err != nil || file == nil {
+	var file *desired.File
+	sources, err := r.stateFile()
+	if err == nil {
+		file, _ = desired.Parse(sources)
+	}
+	if file == nil {
 		return fmt.Errorf("%s is not valid, so it is not known whether it names %s", r.File,
 			strings.Join(slices.Sorted(maps.Keys(strays)), ", "))
 	}

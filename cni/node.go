@@ -3,7 +3,9 @@ package cni
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"github.com/plumbnet/plumb/render"
@@ -16,12 +18,27 @@ type node struct {
 	*desired.Node
 }
 
+// stateFile reads the state file. Where it is not on this host, since the agent has
+// it from elsewhere (a ConfigMap) or somebody has moved it away, what counts for the
+// agent counts here: the copy of the last valid one.
+func (r *request) stateFile() ([]desired.Source, error) {
+	sources, err := desired.Read(r.File)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return sources, err
+	}
+	kept, keptErr := desired.ReadKept(filepath.Join(r.StateDir, desired.KeptName))
+	if keptErr != nil {
+		return nil, fmt.Errorf("%w; nor has an agent left a copy: %w", err, keptErr)
+	}
+	return kept, nil
+}
+
 // loadNode reads the state file. Errors name the file, or the place in it.
 //
 // Of a file that is remembered, only what concerns the node is there: its own
 // entry, its endpoints, the pools and the settings.
 func (r *request) loadNode(wholeFile bool) (*node, error) {
-	sources, err := desired.Read(r.File)
+	sources, err := r.stateFile()
 	if err != nil {
 		return nil, err
 	}
