@@ -1,9 +1,7 @@
 package agent
 
 import (
-	"context"
 	"sync"
-	"time"
 
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/state"
@@ -49,20 +47,10 @@ func newMetrics(a *agent) *metrics {
 		Name: "plumb_build_info", Help: "Always 1; the version is a label.",
 		ConstLabels: prometheus.Labels{"version": a.Version},
 	}, func() float64 { return 1 })
-	valid := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "plumb_file_valid", Help: "1 where the state file as it is now is valid, else 0.",
-	}, func() float64 { return boolean(a.file.Load().Valid) })
-	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build, valid,
-		objects{a}, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build,
+		gauges{a}, netlinkDrops{}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-func boolean(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (m *metrics) loaded(valid bool) {
@@ -103,39 +91,4 @@ func (m *metrics) driftCounts() map[state.Kind]int {
 		out[k] = n
 	}
 	return out
-}
-
-// objects counts the engine's objects when it is asked.
-type objects struct{ agent *agent }
-
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
-}
-
-// Describe sends nothing: what there is depends on the kinds.
-func (objects) Describe(chan<- *prometheus.Desc) {}
-
-// Collect counts on the loop's goroutine; a loop that does not answer within a
-// second gives no numbers.
-func (o objects) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	desc := describe("plumb_objects", "Objects, by kind and state (wanted, had, failing).", "kind", "state")
-	var counts map[state.Kind]reconcile.Count
-	pending, endpoints := 0, 0
-	if o.agent.loop.Ask(ctx, func(e *reconcile.Engine) {
-		counts = e.Counts()
-		pending, endpoints = len(o.agent.sources.pending()), len(o.agent.sources.endpoints)
-	}) != nil {
-		return
-	}
-	for kind, c := range counts {
-		for s, n := range map[string]int{"wanted": c.Wanted, "had": c.Had, "failing": c.Failing} {
-			out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), string(kind), s)
-		}
-	}
-	out <- prometheus.MustNewConstMetric(describe("plumb_endpoints", "Endpoints on this node."),
-		prometheus.GaugeValue, float64(endpoints))
-	out <- prometheus.MustNewConstMetric(describe("plumb_endpoints_pending", "Endpoints that wait for their interface."),
-		prometheus.GaugeValue, float64(pending))
 }

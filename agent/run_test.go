@@ -120,6 +120,9 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 		for _, line := range []string{
 			"plumb_file_valid 1", `plumb_build_info{version="v1.2.3"} 1`, `plumb_objects{kind="route",state="had"} 1`,
 			`plumb_changes_total{action="add",cause="wanted",kind="route"} 1`, "plumb_turns_total", "plumb_turn_seconds_count",
+			`plumb_objects{kind="route",state="pending"} 0`, "plumb_converged 1", "plumb_ready 1", "plumb_conflicts 0",
+			"plumb_failing 0", "plumb_last_converged_timestamp_seconds 1.", "plumb_file_loaded_timestamp_seconds 1.", "plumb_file_errors 0",
+			`plumb_netlink_drops_total{protocol="route"} 0`, `plumb_netlink_drops_total{protocol="netfilter"} 0`,
 			`plumb_file_loads_total{result="valid"} 1`, "plumb_endpoints 0", "go_goroutines", "process_resident_memory_bytes",
 		} {
 			if !strings.Contains(text, line) {
@@ -140,7 +143,7 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 		write(t, o.File, "nonsense")
 		soon(t, "the invalid file is counted", func() bool {
 			_, text := get(t, "/metrics")
-			return strings.Contains(text, "plumb_file_valid 0") && strings.Contains(text, `plumb_file_loads_total{result="invalid"} 1`)
+			return strings.Contains(text, "plumb_file_valid 0") && strings.Contains(text, "plumb_file_errors 1") && strings.Contains(text, `plumb_file_loads_total{result="invalid"} 1`)
 		})
 		if code, _ := get(t, "/readyz"); code != 200 {
 			t.Error("a node that works from the last good state is ready still")

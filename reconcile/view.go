@@ -80,7 +80,7 @@ func (e *Engine) Origin(key state.Key) string {
 }
 
 // Count is the numbers of objects of one kind.
-type Count struct{ Wanted, Had, Failing int }
+type Count struct{ Wanted, Had, Pending, Failing int }
 
 // Counts gives the numbers by kind.
 func (e *Engine) Counts() map[state.Kind]Count {
@@ -94,8 +94,11 @@ func (e *Engine) Counts() map[state.Kind]Count {
 			if en.have != nil {
 				c.Had++
 			}
-			if en.failure != nil {
+			switch {
+			case en.failure != nil:
 				c.Failing++
+			case en.dirty:
+				c.Pending++
 			}
 		}
 		m[kind] = c
