@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/plumbnet/plumb/agent/notify"
 	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
@@ -34,6 +35,7 @@ type agent struct {
 	sources *sources // belongs to the loop's goroutine
 	metrics *metrics
 	flows   *forgetter
+	service *service
 
 	// The loop's goroutine's, too:
 	originals *sysctl.Originals
@@ -96,6 +98,7 @@ func Run(ctx context.Context, o Options) error {
 	a.loop = reconcile.NewLoop(engine)
 	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
 	a.metrics = newMetrics(a)
+	a.service = &service{agent: a, socket: notify.Socket()}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -111,8 +114,10 @@ func Run(ctx context.Context, o Options) error {
 	store := Endpoints(o.StateDir)
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
 	wg.Go(func() { a.flows.run(ctx) })
+	wg.Go(func() { a.service.run(ctx) })
 	o.Log.Info("plumb agent", "node", o.Node, "version", o.Version, "file", o.File, "dryRun", o.DryRun)
 	err = a.loop.Run(ctx)
+	a.service.stopping()
 	cancel()
 	wg.Wait()
 	a.flows.batch() // of the last turn
@@ -204,7 +209,9 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 		return
 	}
 	a.keep(l)
+	a.service.reloading()
 	a.loop.Do(func(e *reconcile.Engine) {
+		a.service.reloaded = true
 		if k.Routes.AddTable(l.File.Settings.RouteTable) {
 			a.loop.ReadAgain(state.KindRoute)
 		}

@@ -49,6 +49,7 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 		}
 	}
 	a.metrics.turned(t)
+	a.service.turned(e)
 }
 
 // sayPlan logs what a dry run would do, when that is news.
