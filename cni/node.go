@@ -18,19 +18,17 @@ type node struct {
 	*desired.Node
 }
 
-// stateFile reads the state file. Where it is not on this host, since the agent has
-// it from elsewhere (a ConfigMap) or somebody has moved it away, what counts for the
-// agent counts here: the copy of the last valid one.
+// stateFile reads the state file. Where the agent has it from a ConfigMap there is
+// none on the host; then the conflist names the agent's copy of the last valid one.
 func (r *request) stateFile() ([]desired.Source, error) {
-	sources, err := desired.Read(r.File)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return sources, err
+	if filepath.Base(r.File) != desired.KeptName {
+		return desired.Read(r.File)
 	}
-	kept, keptErr := desired.ReadKept(filepath.Join(r.StateDir, desired.KeptName))
-	if keptErr != nil {
-		return nil, fmt.Errorf("%w; nor has an agent left a copy: %w", err, keptErr)
+	sources, err := desired.ReadKept(r.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: no agent has had a valid state file on this node yet", err)
 	}
-	return kept, nil
+	return sources, err
 }
 
 // loadNode reads the state file. Errors name the file, or the place in it.
