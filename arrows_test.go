@@ -81,6 +81,10 @@ var arrows = []arrow{
 		from: "bench", tests: []string{"state/...", "render/...", "reconcile/...", "kernel/...", "agent/..."},
 		why: "benchmarks measure what there is, and nothing imports them",
 	},
+	{
+		from: "examples/...", tests: []string{"state/...", "kernel/..."},
+		why: "tests run the examples with the real programs, and nothing imports them",
+	},
 	{from: ".", tests: []string{"state/..."}, why: "the root holds tests of the repository, no code"},
 }
 

@@ -1,0 +1,227 @@
+package kubernetes
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/plumbnet/plumb/kernel/nstest"
+)
+
+// patience is how long a test waits for what comes by itself, mostly at once.
+const patience = 30 * time.Second
+
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if so() {
+			return
+		}
+	}
+	t.Fatalf("not within %s: %s", patience, what)
+}
+
+// answers says whether a probe succeeds.
+func answers(p *probe) bool {
+	r, err := http.Get(fmt.Sprintf("http://%s:%d%s", p.HTTPGet.Host, p.HTTPGet.Port, p.HTTPGet.Path))
+	if err != nil {
+		return false
+	}
+	defer r.Body.Close()
+	_, _ = io.Copy(io.Discard, r.Body) // as a kubelet does
+	return r.StatusCode == http.StatusOK
+}
+
+// The DaemonSet's containers do their work with what the manifest gives them.
+func TestDaemonSetOnANode(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		t := n.t
+		list := objects(t, manifest)
+		p := the(t, "DaemonSet", list).Spec.Template.Spec
+		n.stateFile.write(the(t, "ConfigMap", list).Data)
+
+		n.must(p, p.InitContainers[0])
+		conflist, err := os.ReadFile(n.path("/etc/cni/net.d/10-plumb.conflist"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`"node": "worker1"`, `"file": "/var/lib/plumb/last-good.json"`, `"stateDir": "/var/lib/plumb"`} {
+			if !strings.Contains(string(conflist), want) {
+				t.Errorf("the conflist has no %s:\n%s", want, conflist)
+			}
+		}
+		version := `echo '{"cniVersion":"1.0.0"}' | CNI_COMMAND=VERSION ` + n.path("/opt/cni/bin/plumb-cni")
+		if out := nstest.Sh(t, version); !strings.Contains(out, "supportedVersions") {
+			t.Errorf("the plugin does not run on the host: %s", out)
+		}
+		if again := n.must(p, p.InitContainers[0]); strings.Contains(again, "installed") || strings.Contains(again, "updated") {
+			t.Errorf("a second installation is not silent:\n%s", again)
+		}
+
+		agent := n.run(p, p.Containers[0])
+		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
+		if !answers(p.Containers[0].LivenessProbe) {
+			t.Error("it is ready, and not alive")
+		}
+		if n.converged() != "" {
+			t.Error(n.converged())
+		}
+		// The copy that the plugin is told to read, where it is told to look.
+		if _, err := os.Stat(n.path("/var/lib/plumb/last-good.json")); err != nil {
+			t.Error(err)
+		}
+		// The agent's own program on the node finds the agent.
+		nstest.Sh(t, n.program()+" status --socket "+n.path("/run/plumb/plumb.sock"))
+		for line := range strings.Lines(agent.said()) {
+			if !json.Valid([]byte(line)) || strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, `"level":"WARN"`) {
+				t.Errorf("the log has %s", line)
+			}
+		}
+
+		nstest.Sh(t, "ip route del blackhole 10.244.1.0/24; echo 0 >/proc/sys/net/ipv4/ip_forward; nft delete table inet plumb")
+		await(t, "what others change is put back", func() bool { return n.converged() == "" })
+		agent.end(syscall.SIGTERM)
+		if code := agent.finish(); code != 0 || n.converged() != "" {
+			t.Errorf("exit status %d; what is left behind: %s", code, n.converged())
+		}
+		n.uninstalls()
+	})
+}
+
+// program is plumb, outside any container.
+func (n *worker1) program() string { return os.Getenv(built) + "/image/usr/local/bin/plumb" }
+
+// converged says what the kernel lacks of the manifest's state.
+func (n *worker1) converged() string {
+	n.t.Helper()
+	have := nstest.Sh(n.t, "ip route; ip -6 route; nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding")
+	for _, want := range []string{
+		"blackhole 10.244.1.0/24", "10.244.2.0/24 via 172.18.0.4 dev eth0", "blackhole fd00:10:244:1::/64",
+		"table inet plumb", "net.ipv4.ip_forward = 1", "net.ipv6.conf.all.forwarding = 1",
+	} {
+		if !strings.Contains(have, want) {
+			return "no " + want + " in:\n" + have
+		}
+	}
+	return ""
+}
+
+// uninstalls runs the containers of the manifest that removes plumb.
+func (n *worker1) uninstalls() {
+	t := n.t
+	t.Helper()
+	p := the(t, "DaemonSet", objects(t, uninstall)).Spec.Template.Spec
+	for _, c := range p.InitContainers {
+		n.must(p, c)
+	}
+	left := nstest.Sh(t, "ip route; ip -6 route; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward; ls "+
+		n.path("/opt/cni/bin")+" "+n.path("/etc/cni/net.d"))
+	for _, gone := range []string{"10.244.", "fd00:10:244", "inet plumb", "plumb-cni", "10-plumb"} {
+		if strings.Contains(left, gone) {
+			t.Errorf("%s is left:\n%s", gone, left)
+		}
+	}
+	if strings.Contains(left, "\n1\n") {
+		t.Errorf("the node still routes:\n%s", left)
+	}
+}
+
+// Each right and each volume of the agent is needed: without it, it says what it lacks.
+func TestNothingTooMuchIsGranted(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		t := n.t
+		list := objects(t, manifest)
+		p := the(t, "DaemonSet", list).Spec.Template.Spec
+		n.stateFile.write(the(t, "ConfigMap", list).Data)
+		for lacking, says := range map[string]string{
+			"NET_ADMIN":    "operation not permitted",
+			"proc-sys-net": "/host/proc/sys/net/ipv4/ip_forward: no such file",
+			"state-file":   "/etc/plumb: no such file",
+			"state-dir":    "read-only file system",
+			"run":          "read-only file system",
+		} {
+			c := p.Containers[0]
+			c.SecurityContext.Capabilities.Add = without(c.SecurityContext.Capabilities.Add, func(s string) bool { return s == lacking })
+			c.VolumeMounts = without(c.VolumeMounts, func(m mount) bool { return m.Name == lacking })
+			agent := n.run(p, c)
+			await(t, "without "+lacking+" it says: "+says, func() bool { return strings.Contains(agent.said(), says) })
+			agent.end(syscall.SIGKILL)
+		}
+	})
+}
+
+// The overlay for BGP has one right more, for port 179.
+func TestTheRightToListenOnPort179(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		t := n.t
+		for path, may := range map[string]bool{"../kustomize/bgp-tor": true, manifest: false} {
+			list := objects(t, path)
+			p := the(t, "DaemonSet", list).Spec.Template.Spec
+			n.stateFile.write(map[string]string{"plumb.yaml": "apiVersion: plumb/v1\nnodes: [{name: worker1}]\n"})
+			c := p.Containers[0]
+			for i, a := range c.Args {
+				c.Args[i] = strings.ReplaceAll(a, ":9178", ":179")
+			}
+			c.LivenessProbe.HTTPGet.Port = 179
+			agent := n.run(p, c)
+			if may {
+				await(t, "it listens", func() bool { return answers(c.LivenessProbe) })
+			} else {
+				await(t, "it may not listen", func() bool { return strings.Contains(agent.said(), "bind: permission denied") })
+			}
+			agent.end(syscall.SIGTERM)
+		}
+	})
+}
+
+// A change of the ConfigMap is in the kernel at once when the kubelet brings it.
+func TestHotReloadOfTheConfigMap(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		t := n.t
+		list := objects(t, manifest)
+		p := the(t, "DaemonSet", list).Spec.Template.Spec
+		data := the(t, "ConfigMap", list).Data
+		n.stateFile.write(data)
+		agent := n.run(p, p.Containers[0])
+		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
+
+		var slowest time.Duration
+		for i := range 10 {
+			route := fmt.Sprintf("10.244.%d.0/24 via 172.18.0.9 ", 100+i)
+			next := maps.Clone(data)
+			next["30-nodes.yaml"] += fmt.Sprintf("  - {name: worker9, addresses: [172.18.0.9/16], podCIDRs: [10.244.%d.0/24]}\n", 100+i)
+			swapped := time.Now()
+			n.stateFile.write(next)
+			await(t, "the kernel has "+route, func() bool { return strings.Contains(nstest.Sh(t, "ip route"), route) })
+			slowest = max(slowest, time.Since(swapped))
+		}
+		// The agent also looks every two seconds: what is sooner came by an event.
+		t.Logf("of 10 changes the slowest was in the kernel %v after the swap", slowest)
+		if slowest > 2*time.Second {
+			t.Errorf("a change took %v", slowest)
+		}
+
+		// A part more, one with an error, one less: each by the same dance.
+		more := maps.Clone(data)
+		more["40-nat.yaml"] = "nat: {exclude: [192.0.2.0/24]}\n"
+		n.stateFile.write(more)
+		await(t, "the new part counts", func() bool { return strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24") })
+		more["40-nat.yaml"] = "nat: {exclude: [192.0.2.0/33]}\n"
+		n.stateFile.write(more)
+		await(t, "the error is told with its place", func() bool { return strings.Contains(agent.said(), "40-nat.yaml:1:17") })
+		if !answers(p.Containers[0].ReadinessProbe) || !strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24") {
+			t.Error("the last good state is not kept")
+		}
+		n.stateFile.write(data)
+		await(t, "the part is gone", func() bool {
+			return !strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24")
+		})
+	})
+}
