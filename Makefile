@@ -5,6 +5,7 @@ SHELL := /bin/sh
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 PREFIX   ?= /usr/local
+BIN      ?= bin
 FUZZTIME ?= 30s
 BENCH    ?= .
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -18,9 +19,9 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build the static binaries into bin/
+build: ## build the static binaries into BIN=bin
 	@scripts/prerequisites build
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 .PHONY: test
 test: ## check (or install) what the tests need, then go vet and every test, in namespaces of their own
@@ -31,7 +32,7 @@ test: ## check (or install) what the tests need, then go vet and every test, in 
 .PHONY: lab
 lab: build ## build, and show a cluster of nodes in network namespaces on this machine
 	@scripts/prerequisites lab
-	bin/plumb lab demo
+	$(BIN)/plumb lab demo
 
 .PHONY: bench
 bench: ## time plumb beside ip and nft, and print the table of docs/benchmarks.md (BENCH=regexp)
@@ -56,16 +57,39 @@ lint: ## run the linters and check the formatting
 fmt: ## format every Go file as lint wants it
 	@GOLANGCI_VERSION=$(GOLANGCI_VERSION) scripts/lint fmt
 
-.PHONY: install
-install: | bin/plumb bin/plumb-cni ## install what make build made, and the names of plumb's route protocols
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 bin/plumb bin/plumb-cni $(DESTDIR)$(PREFIX)/bin/
-	install -d $(DESTDIR)/etc/iproute2/rt_protos.d
-	install -m 0644 packaging/rt_protos.conf $(DESTDIR)/etc/iproute2/rt_protos.d/plumb.conf
+.PHONY: docs
+docs: ## write docs/command-line.md and the manual pages anew, from the commands
+	go test ./cmd/plumb -count=1 -run TestGeneratedDocuments -update
 
-bin/plumb bin/plumb-cni:
+# Where things are installed; packagers set PREFIX=/usr and DESTDIR.
+BINDIR   ?= $(PREFIX)/bin
+SHAREDIR ?= $(PREFIX)/share
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+PROTODIR ?= /etc/iproute2/rt_protos.d
+
+.PHONY: install
+install: | $(BIN)/plumb $(BIN)/plumb-cni ## install what make build made, manual pages, completion, the systemd unit, rt_protos
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SHAREDIR)/man/man1 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PROTODIR)
+	install -m 0755 $(BIN)/plumb $(BIN)/plumb-cni $(DESTDIR)$(BINDIR)/
+	install -m 0644 packaging/man/*.1 $(DESTDIR)$(SHAREDIR)/man/man1/
+	sed 's|@BINDIR@|$(BINDIR)|' packaging/plumb.service >$(DESTDIR)$(UNITDIR)/plumb.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/plumb.service
+	install -m 0644 packaging/rt_protos.conf $(DESTDIR)$(PROTODIR)/plumb.conf
+	install -d $(DESTDIR)$(SHAREDIR)/bash-completion/completions $(DESTDIR)$(SHAREDIR)/zsh/site-functions $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d
+	$(BIN)/plumb completion bash >$(DESTDIR)$(SHAREDIR)/bash-completion/completions/plumb
+	$(BIN)/plumb completion zsh >$(DESTDIR)$(SHAREDIR)/zsh/site-functions/_plumb
+	$(BIN)/plumb completion fish >$(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/plumb.fish
+
+.PHONY: uninstall
+uninstall: ## remove what make install installed (plumb cleanup removes what plumb made in the kernel)
+	rm -f $(DESTDIR)$(BINDIR)/plumb $(DESTDIR)$(BINDIR)/plumb-cni
+	cd packaging/man && for page in *.1; do rm -f $(DESTDIR)$(SHAREDIR)/man/man1/$$page; done
+	rm -f $(DESTDIR)$(UNITDIR)/plumb.service $(DESTDIR)$(PROTODIR)/plumb.conf
+	rm -f $(DESTDIR)$(SHAREDIR)/bash-completion/completions/plumb $(DESTDIR)$(SHAREDIR)/zsh/site-functions/_plumb $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/plumb.fish
+
+$(BIN)/plumb $(BIN)/plumb-cni:
 	@$(MAKE) build
 
 .PHONY: clean
-clean: ## remove bin/
-	rm -rf bin
+clean: ## remove BIN=bin
+	rm -rf $(BIN)

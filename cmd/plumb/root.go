@@ -84,8 +84,9 @@ func rootCommand(o *options) *cobra.Command {
 	root.AddCommand(
 		validateCommand(o), renderCommand(o), diffCommand(o), applyCommand(o), confirmCommand(o),
 		agentCommand(o), statusCommand(o), snapshotCommand(o), cleanupCommand(o), installCNICommand(o),
-		labCommand(), versionCommand(o),
+		labCommand(), completionCommand(o), versionCommand(o),
 	)
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 
@@ -119,6 +120,7 @@ const forms = "plumb_forms"
 func (o *options) printing(cmd *cobra.Command, allowed ...string) *cobra.Command {
 	cmd.Flags().StringVarP(&o.output, "output", "o", allowed[0], "`form` of what is printed: "+strings.Join(allowed, ", "))
 	_ = cmd.Flags().SetAnnotation("output", forms, allowed)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
