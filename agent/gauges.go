@@ -51,6 +51,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 func collectFile(f *FileStatus, gauge func(name, help string, value float64, labels ...string)) {
 	gauge("plumb_file_valid", "1 where the state file as it is now is valid, else 0.", boolean(f.Valid))
 	gauge("plumb_file_errors", "Errors in the state file as it is now; the log and `plumb status` say which.", float64(len(f.Errors)))
+	if f.Hash != "" {
+		gauge("plumb_file_info", "Always 1; the hash of the state in force is a label.", 1, "hash", short(f.Hash))
+	}
 	gauge("plumb_file_loaded_timestamp_seconds", "When the state in force was loaded; 0: none, or the last good one of an earlier agent.",
 		seconds(f.LoadedAt))
 }

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func await(t *testing.T, what string, so func() bool) {
 
 // answers says whether a probe succeeds.
 func answers(p *probe) bool {
-	r, err := http.Get(fmt.Sprintf("http://%s:%d%s", p.HTTPGet.Host, p.HTTPGet.Port, p.HTTPGet.Path))
+	r, err := http.Get(fmt.Sprintf("http://%s:%d%s", cmp.Or(p.HTTPGet.Host, address), p.HTTPGet.Port, p.HTTPGet.Path))
 	if err != nil {
 		return false
 	}
@@ -178,6 +179,23 @@ func TestTheRightToListenOnPort179(t *testing.T) {
 			}
 			agent.end(syscall.SIGTERM)
 		}
+	})
+}
+
+// The overlay for Prometheus has the agent answer at the node's address.
+func TestMetricsForOthers(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		list := objects(n.t, "../kustomize/metrics")
+		p := the(n.t, "DaemonSet", list).Spec.Template.Spec
+		n.stateFile.write(the(n.t, "ConfigMap", list).Data)
+		agent := n.run(p, p.Containers[0])
+		for _, probe := range []*probe{p.Containers[0].ReadinessProbe, p.Containers[0].LivenessProbe} {
+			if probe.HTTPGet.Host != "" {
+				n.t.Errorf("the probe asks at %s", probe.HTTPGet.Host)
+			}
+			await(n.t, probe.HTTPGet.Path+" answers", func() bool { return answers(probe) })
+		}
+		agent.end(syscall.SIGTERM)
 	})
 }
 

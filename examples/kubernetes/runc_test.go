@@ -26,6 +26,8 @@ type worker1 struct {
 	ran       int
 }
 
+const address = "172.18.0.3"
+
 // onWorker1 runs a test on such a node. Container runtimes need root.
 func onWorker1(t *testing.T, body func(n *worker1)) {
 	t.Helper()
@@ -39,7 +41,7 @@ func onWorker1(t *testing.T, body func(n *worker1)) {
 			echo 0 >/proc/sys/net/ipv4/ip_forward
 			ip link add eth0 type veth peer name peer
 			ip link set eth0 up; ip link set peer up
-			ip address add 172.18.0.3/16 dev eth0
+			ip address add `+address+`/16 dev eth0
 			ip address add fc00:f853:ccd:e793::3/64 dev eth0 nodad
 			ip route add default via 172.18.0.1`)
 		n := &worker1{t: t, disk: t.TempDir()}
@@ -149,6 +151,8 @@ func (n *worker1) spec(p pod, c container) dict {
 		switch e.ValueFrom.FieldRef.FieldPath {
 		case "spec.nodeName":
 			e.Value = "worker1"
+		case "status.hostIP":
+			e.Value = address
 		case "":
 		default:
 			n.t.Fatalf("container %s: the test knows no %s", c.Name, e.ValueFrom.FieldRef.FieldPath)
