@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,22 @@ func TestReadmeStateFile(t *testing.T) {
 		for _, p := range problems {
 			t.Error(p)
 		}
+	}
+}
+
+// docs/state-file.md has a row with a type, a default and a meaning for each field of
+// the schema, in its order, and for no other.
+func TestStateFileReference(t *testing.T) {
+	text, err := os.ReadFile("docs/state-file.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (.+) \\| (.+) \\| (.+) \\|$").FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, m[1])
+	}
+	if fields := desired.Fields(); !slices.Equal(documented, fields) {
+		t.Errorf("documented are\n%s\n\nthe schema has\n%s", strings.Join(documented, "\n"), strings.Join(fields, "\n"))
 	}
 }
 
