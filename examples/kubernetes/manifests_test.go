@@ -109,6 +109,9 @@ func checkPod(t *testing.T, p *pod) {
 	if p.AutomountServiceAccountToken == nil || *p.AutomountServiceAccountToken {
 		t.Error("there is a token in the pod")
 	}
+	if p.SecurityContext.SeccompProfile.Type != "RuntimeDefault" {
+		t.Error("every system call is allowed")
+	}
 	for _, c := range slices.Concat(p.InitContainers, p.Containers) {
 		s := c.SecurityContext
 		if s.Privileged != nil && *s.Privileged || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||

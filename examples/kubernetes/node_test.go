@@ -78,6 +78,18 @@ func TestDaemonSetOnANode(t *testing.T) {
 		if _, err := os.Stat(n.path("/var/lib/plumb/last-good.json")); err != nil {
 			t.Error(err)
 		}
+		const netAdmin = "0000000000001000" // 1 << CAP_NET_ADMIN
+		for _, want := range []string{"CapEff:\t" + netAdmin, "CapPrm:\t" + netAdmin, "CapBnd:\t" + netAdmin, "NoNewPrivs:\t1", "Seccomp:\t2"} {
+			if !strings.Contains(agent.status(), want) {
+				t.Errorf("the container's process is not as the manifest wants it: no %s in\n%s", want, agent.status())
+			}
+		}
+		if out := agent.inside("plumb", "status"); !strings.Contains(out, "/etc/plumb") {
+			t.Errorf("plumb status in the container:\n%s", out)
+		}
+		if out := agent.inside("plumb", "diff"); out != "" {
+			t.Errorf("plumb diff in the container:\n%s", out)
+		}
 		// The agent's own program on the node finds the agent.
 		nstest.Sh(t, n.program()+" status --socket "+n.path("/run/plumb/plumb.sock"))
 		for line := range strings.Lines(agent.said()) {

@@ -40,12 +40,15 @@ type pod struct {
 	PriorityClassName, ServiceAccountName string
 	AutomountServiceAccountToken          *bool
 	Tolerations                           []map[string]any
-	SecurityContext                       struct{ RunAsUser *int }
-	HostPID, HostIPC                      bool
-	InitContainers, Containers            []container
-	Volumes                               []volume
-	TerminationGracePeriodSeconds         int
-	NodeSelector                          map[string]string
+	SecurityContext                       struct {
+		RunAsUser      *int
+		SeccompProfile struct{ Type string }
+	}
+	HostPID, HostIPC              bool
+	InitContainers, Containers    []container
+	Volumes                       []volume
+	TerminationGracePeriodSeconds int
+	NodeSelector                  map[string]string
 }
 
 type container struct {

@@ -109,6 +109,31 @@ func (r *process) end(s syscall.Signal) {
 	<-r.done
 }
 
+// inside runs a command in the container, as kubectl exec does; it must succeed.
+func (r *process) inside(args ...string) string {
+	r.n.t.Helper()
+	out, err := r.n.runc(append([]string{"exec", r.id}, args...)...).CombinedOutput()
+	if err != nil {
+		r.n.t.Errorf("%v in the container: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// status is the kernel's word on the container's first process (proc(5)).
+func (r *process) status() string {
+	r.n.t.Helper()
+	var state struct{ PID int }
+	out, err := r.n.runc("state", r.id).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &state)
+	}
+	text, serr := os.ReadFile(fmt.Sprintf("/proc/%d/status", state.PID))
+	if err := errors.Join(err, serr); err != nil {
+		r.n.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // finish waits for a container that ends by itself, and gives its status.
 func (r *process) finish() int {
 	r.n.t.Helper()
@@ -171,6 +196,15 @@ func (n *worker1) spec(p pod, c container) dict {
 	for _, a := range c.SecurityContext.Capabilities.Add {
 		capabilities = append(capabilities, "CAP_"+a)
 	}
+	linux := dict{
+		// The network is the host's.
+		"namespaces":    []dict{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}},
+		"maskedPaths":   []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"},
+		"readonlyPaths": []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+	}
+	if p.SecurityContext.SeccompProfile.Type == "RuntimeDefault" {
+		linux["seccomp"] = seccomp(n.t, capabilities)
+	}
 	return dict{
 		"ociVersion": "1.0.2",
 		"process": dict{
@@ -180,14 +214,7 @@ func (n *worker1) spec(p pod, c container) dict {
 		},
 		"root":   dict{"path": "root", "readonly": *c.SecurityContext.ReadOnlyRootFilesystem},
 		"mounts": n.mounts(p, c),
-		"linux": dict{
-			// The network is the host's.
-			"namespaces":  []dict{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}},
-			"maskedPaths": []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"},
-			"readonlyPaths": []string{
-				"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-			},
-		},
+		"linux":  linux,
 	}
 }
 

@@ -1,7 +1,6 @@
 package monitoring
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -125,7 +124,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 			delete(labels, name)
 		}
 		for name, of := range labels {
-			t.Error(fmt.Sprintf("%s{%s} is not in docs/operations.md", name, of))
+			t.Errorf("%s{%s} is not in docs/operations.md", name, of)
 		}
 	})
 }

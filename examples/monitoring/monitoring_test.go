@@ -127,7 +127,9 @@ type dashboard struct {
 		GridPos     struct{ X, Y, W, H int }
 		Targets     []struct{ Expr string }
 	}
-	Templating struct{ List []struct{ Name, Definition string } }
+	Templating struct {
+		List []struct{ Name, Definition string }
+	}
 }
 
 func readDashboard(t *testing.T) dashboard {
