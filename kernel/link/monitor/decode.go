@@ -78,21 +78,9 @@ func (c *Conn) Links() ([]Link, error) {
 // Link looks one device up. An error that wraps unix.ENODEV says that there is
 // none of that name.
 func (c *Conn) Link(name string) (Link, error) {
-	return c.link(nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-}
-
-// LinkByIndex asks for one device by its index.
-func (c *Conn) LinkByIndex(index int) (Link, error) {
-	head := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	head.Index = int32(index)
-	return c.link(head)
-}
-
-func (c *Conn) link(which ...nl.NetlinkRequestData) (Link, error) {
 	req := c.Request(unix.RTM_GETLINK, 0)
-	for _, d := range which {
-		req.AddData(d)
-	}
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	req.AddData(skipStats())
 	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
 	if err != nil {
