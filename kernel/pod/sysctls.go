@@ -16,7 +16,7 @@ import (
 // setHostSysctls sets what the host end is to have from its first packet on, and
 // what nobody keeps so later: that a pod cannot make the host take routes from it
 // (accept_ra), and what plays a part only when the link comes up (accept_dad,
-// addr_gen_mode, disable_ipv6).
+// disable_ipv6).
 func (w *wiring) setHostSysctls() error {
 	if err := ensure(w.Sysctls...); err != nil {
 		return err
@@ -34,9 +34,6 @@ func (w *wiring) setHostSysctls() error {
 		return err
 	}
 	return errors.Join(err, ensure(
-		// Where the node makes its addresses otherwise, or none: the gateway's
-		// comes from the MAC address.
-		state.Sysctl{Path: conf6 + "addr_gen_mode", Value: "0"},
 		state.Sysctl{Path: conf6 + "disable_ipv6", Value: "0"},
 	))
 }
