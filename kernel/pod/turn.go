@@ -26,21 +26,30 @@ func takeTurn(ctx context.Context) (done func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the host's namespace: %w", err)
 	}
-	done = func() { _ = unix.Close(fd) }
+	release := func() { _ = unix.Close(fd) }
 	if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		return done, nil
+		return release, nil
 	} else if !errors.Is(err, unix.EWOULDBLOCK) {
-		done()
+		release()
 		return nil, fmt.Errorf("lock of the host's namespace: %w", err)
 	}
 	// Waiting in the kernel is first come, first served. It cannot be broken off:
 	// who gives up lets go of the lock when it comes.
 	got := make(chan error, 1)
 	go func() { got <- flock(fd, unix.LOCK_EX) }()
-	giveUp := func() { go func() { <-got; done() }() }
+	giveUp := func() {
+		go func() {
+			<-got //nolint:errcheck // with or without the lock, it is let go of
+			release()
+		}()
+	}
 	select {
-	case <-got:
-		return done, nil
+	case err := <-got:
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("lock of the host's namespace: %w", err)
+		}
+		return release, nil
 	case <-time.After(turnTime):
 		giveUp()
 		return func() {}, nil
