@@ -1,0 +1,25 @@
+package state
+
+import "net/netip"
+
+// Address is an address on one of plumb's tunnel devices (ip-address(8)): what
+// the node itself sends into the tunnel comes from it.
+type Address struct {
+	Prefix netip.Prefix `json:"prefix"` // not masked
+	Dev    string       `json:"dev"`
+	// Odd is what else the address has that plumb gives none, in the words of
+	// ip-address(8): "peer 10.0.0.1/32 scope link".
+	Odd string `json:"odd,omitempty"`
+}
+
+// Key is the address and the device.
+func (a Address) Key() Key { return Key{KindAddress, a.Prefix.String() + " dev " + a.Dev} }
+
+// Fields prints the address as `ip address add` takes it.
+func (a Address) Fields() []Field {
+	f := []Field{{"(address)", a.Prefix.String()}, {"dev", a.Dev}}
+	if a.Odd != "" {
+		f = append(f, Field{"(odd)", a.Odd})
+	}
+	return f
+}
