@@ -7,17 +7,27 @@ import "net/netip"
 type Address struct {
 	Prefix netip.Prefix `json:"prefix"` // not masked
 	Dev    string       `json:"dev"`
+	Peer   netip.Addr   `json:"peer,omitzero"` // the other end; plumb gives none
 	// Odd is what else the address has that plumb gives none, in the words of
-	// ip-address(8): "peer 10.0.0.1/32 scope link".
+	// ip-address(8): "scope link".
 	Odd string `json:"odd,omitempty"`
 }
 
-// Key is the address and the device.
-func (a Address) Key() Key { return Key{KindAddress, a.Prefix.String() + " dev " + a.Dev} }
+// Key is the address, the peer where there is one, and the device.
+func (a Address) Key() Key {
+	id := a.Prefix.String()
+	if a.Peer.IsValid() {
+		id += " peer " + a.Peer.String()
+	}
+	return Key{KindAddress, id + " dev " + a.Dev}
+}
 
 // Fields prints the address as `ip address add` takes it.
 func (a Address) Fields() []Field {
 	f := []Field{{"(address)", a.Prefix.String()}, {"dev", a.Dev}}
+	if a.Peer.IsValid() {
+		f = append(f, Field{"peer", a.Peer.String()})
+	}
 	if a.Odd != "" {
 		f = append(f, Field{"(odd)", a.Odd})
 	}

@@ -27,7 +27,7 @@ var full = []Object{
 	Chain{Name: "postrouting", Type: "nat", Hook: "postrouting", Priority: 110, Policy: "accept"},
 	Rule{Chain: "postrouting", Pos: 3, Expr: "masquerade"},
 	Element{Set: "masq4", From: netip.MustParseAddr("10.0.0.1"), To: netip.MustParseAddr("10.0.0.7")},
-	Address{Prefix: netip.MustParsePrefix("10.244.1.0/32"), Dev: "plumb-vxlan", Odd: "scope link"},
+	Address{Prefix: netip.MustParsePrefix("10.244.1.0/32"), Dev: "plumb-vxlan", Peer: netip.MustParseAddr("10.0.0.9"), Odd: "scope link"},
 	FDB{MAC: "02:00:00:00:00:02", Dev: "plumb-vxlan", Dst: netip.MustParseAddr("172.18.0.4"), Odd: "port 8472"},
 }
 
