@@ -24,7 +24,7 @@ func (l Link) Key() Key { return Key{KindLink, l.Name} }
 
 // Fields prints the link in the words of ip-link(8).
 func (l Link) Fields() []Field {
-	f := append([]Field{{"(name)", l.Name}, {"type", l.Type}}, l.fields()...)
+	f := append([]Field{{"(name)", l.Name}, {"type", l.Type}}, l.Tunnel.Fields()...)
 	if l.MAC != "" {
 		f = append(f, Field{"address", l.MAC})
 	}

@@ -31,7 +31,8 @@ type Tunnel struct {
 	Odd string `json:"odd,omitempty"`
 }
 
-func (t Tunnel) fields() []Field {
+// Fields prints what the tunnel is made with in the words of ip-link(8).
+func (t Tunnel) Fields() []Field {
 	var f []Field
 	if t.VNI != 0 {
 		f = append(f, number("id", t.VNI))
