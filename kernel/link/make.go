@@ -75,7 +75,6 @@ func (k *Kind) tunnelData(want state.Link) (*nl.RtAttr, error) {
 	data.AddRtAttr(unix.IFLA_VXLAN_ID, nl.Uint32Attr(want.VNI))
 	data.AddRtAttr(unix.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, want.Port))
 	data.AddRtAttr(unix.IFLA_VXLAN_LEARNING, []byte{flag(want.Learning)})
-	data.AddRtAttr(unix.IFLA_VXLAN_UDP_CSUM, []byte{0}) // the inner packet has its own (RFC 7348, section 5)
 	switch {
 	case want.Local.Is4():
 		data.AddRtAttr(unix.IFLA_VXLAN_LOCAL, want.Local.AsSlice())

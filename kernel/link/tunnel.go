@@ -53,7 +53,7 @@ func vxlanFlag(attr uint16) (word string, usual byte) {
 	case unix.IFLA_VXLAN_COLLECT_METADATA:
 		return "external", 0
 	case unix.IFLA_VXLAN_UDP_CSUM:
-		return "udpcsum", 0
+		return "noudpcsum", 1
 	case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX:
 		return "udp6zerocsumtx", 0
 	case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX:

@@ -128,7 +128,7 @@ func TestAWrongTunnelIsReplaced(t *testing.T) {
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning ttl 5 tos 8", "ttl 5 tos 8"},
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning srcport 1000 2000", "srcport 1000 2000"},
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning proxy l2miss l3miss rsc", "proxy"},
-		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning udpcsum", "udpcsum"},
+		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning noudpcsum", "noudpcsum"},
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning maxaddress 9", "maxaddress 9"},
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning gbp", "gbp"},
 		{"vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 nolearning df set", "df 1"},
