@@ -18,13 +18,14 @@ type FDB struct {
 // alone have several destinations (drivers/net/vxlan, vxlan_fdb_update_existing).
 func (e FDB) Key() Key {
 	id := e.MAC + " dev " + e.Dev
-	if e.several() {
+	if e.Several() {
 		id += " dst " + e.Dst.String()
 	}
 	return Key{KindFDB, id}
 }
 
-func (e FDB) several() bool {
+// Several says whether there may be several entries of the MAC address.
+func (e FDB) Several() bool {
 	if len(e.MAC) < 2 {
 		return false
 	}

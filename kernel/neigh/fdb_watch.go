@@ -3,6 +3,7 @@ package neigh
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -72,11 +73,17 @@ func (w *watcherFDB) entry(m rtnl.Message) {
 	if e.Dev, ok = w.names.Name(index); !ok || !w.k.owned(e.Dev) {
 		return
 	}
-	ev := state.Event[state.FDB]{Key: e.Key(), Object: e}
-	if m.Type == unix.RTM_DELNEIGH {
-		ev = state.Event[state.FDB]{Key: e.Key(), Gone: true}
+	whole := e.Dst.IsValid() || strings.Contains(e.Odd, nhid)
+	switch {
+	case m.Type == unix.RTM_NEWNEIGH && whole:
+		w.events = append(w.events, state.Event[state.FDB]{Key: e.Key(), Object: e})
+	case m.Type == unix.RTM_DELNEIGH && e.Several() && !whole:
+		w.reread = true
+	case m.Type == unix.RTM_DELNEIGH:
+		w.events = append(w.events, state.Event[state.FDB]{Key: e.Key(), Gone: true})
 	}
-	w.events = append(w.events, ev)
+	// Up to Linux 6.14 each change is announced twice, by the device and once more, without
+	// where the entry leads, by rtnetlink itself (rtnl_fdb_notify, net/core/rtnetlink.c).
 }
 
 // link follows the names of devices.
