@@ -52,13 +52,12 @@ var errNoTunnel = errors.New("the tunnel device cannot be made")
 // over the other: both ends come to the same.
 func device(a, b *desired.Node, pool *desired.Pool) (dev string, over4, ok bool) {
 	if pool.Encapsulation == desired.IPIP {
-		_, ok := bothHave(a, b, true)
-		return state.IPIPDevice, true, ok
+		return state.IPIPDevice, true, bothHave(a, b, true)
 	}
 	over4 = pool.CIDR.Addr().Is4()
-	if _, ok = bothHave(a, b, over4); !ok {
+	if ok = bothHave(a, b, over4); !ok {
 		over4 = !over4
-		_, ok = bothHave(a, b, over4)
+		ok = bothHave(a, b, over4)
 	}
 	if over4 {
 		return state.VXLANDevice, true, ok
@@ -66,12 +65,10 @@ func device(a, b *desired.Node, pool *desired.Pool) (dev string, over4, ok bool)
 	return state.VXLANDevice6, false, ok
 }
 
-func bothHave(a, b *desired.Node, is4 bool) (netip.Addr, bool) {
-	_, ok := first(a, is4)
-	if !ok {
-		return netip.Addr{}, false
-	}
-	return first(b, is4)
+func bothHave(a, b *desired.Node, is4 bool) bool {
+	_, one := first(a, is4)
+	_, other := first(b, is4)
+	return one && other
 }
 
 // first is a node's first address of a family: the one that tunnels end at.
