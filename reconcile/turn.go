@@ -66,7 +66,7 @@ func (e *Engine) plan(all bool) Plan {
 	}
 	clear(e.dirty[len(still):])
 	e.dirty = still
-	if rules && e.byKind[state.KindRule].synced { // what is not read is compared once it is
+	if rules && e.byKind[state.KindRule].synced { // its read marks those that differ
 		steps = append(steps, e.ruleSteps(all)...)
 	}
 	if all || len(steps) <= readable {

@@ -63,6 +63,14 @@ func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) 
 	return wanted, warnings, nil
 }
 
+// Find finds the node in the file, or gives an *UnknownNodeError.
+func Find(f *desired.File, name string) (*desired.Node, error) {
+	if n, ok := f.Node(name); ok {
+		return n, nil
+	}
+	return nil, &UnknownNodeError{Node: name, Known: names(f)}
+}
+
 // UnknownNodeError says that the file does not have the node.
 type UnknownNodeError struct {
 	Node  string

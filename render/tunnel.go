@@ -12,28 +12,6 @@ import (
 	"github.com/plumbnet/plumb/state/desired"
 )
 
-// What a tunnel takes of each packet: an outer IP header (20 bytes, 40 for IPv6),
-// and for VXLAN 8 of UDP, 8 of VXLAN and 14 of the inner Ethernet (RFC 7348,
-// section 5; RFC 2003).
-const (
-	overheadVXLAN4 = 50
-	overheadVXLAN6 = 70
-	overheadIPIP   = 20
-)
-
-func overhead(dev string) int {
-	switch dev {
-	case state.VXLANDevice:
-		return overheadVXLAN4
-	case state.VXLANDevice6:
-		return overheadVXLAN6
-	}
-	return overheadIPIP
-}
-
-// usualMTU is taken where an uplink's is not known.
-const usualMTU = 1500
-
 // tunnel is a tunnel device of this node.
 type tunnel struct {
 	local   netip.Addr
@@ -138,13 +116,6 @@ func (h Host) with(a netip.Addr) (state.Interface, bool) {
 	return state.Interface{}, false
 }
 
-func mtuOf(i state.Interface) int {
-	if i.MTU == 0 {
-		return usualMTU
-	}
-	return i.MTU
-}
-
 func sameTunnels(a, b map[string]tunnel) bool { return maps.Equal(a, b) }
 
 // tunnelAddress is the address of a node's tunnel in a family: the network address
@@ -166,36 +137,4 @@ func tunnelAddress(f *desired.File, n *desired.Node, e desired.Encapsulation, is
 func TunnelMAC(node string) string {
 	h := sha256.Sum256([]byte("plumb tunnel " + node))
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", h[0]&^1|2, h[1], h[2], h[3], h[4], h[5])
-}
-
-// PodMTU is the MTU that a new pod's interface on the node gets: settings.mtu, else
-// what the node's uplink and the widest header of the pools' encapsulations leave.
-func PodMTU(f *desired.File, node string, host Host) int {
-	self, ok := f.Node(node)
-	if !ok {
-		return usualMTU
-	}
-	return podMTU(f, self, host, tunnels(f, self, host))
-}
-
-func podMTU(f *desired.File, self *desired.Node, host Host, tunnels map[string]tunnel) int {
-	if f.Settings.MTU != 0 {
-		return f.Settings.MTU
-	}
-	mtu := usualMTU
-	for _, a := range self.Addresses {
-		if i, ok := host.with(a.Prefix.Addr()); ok {
-			mtu = mtuOf(i)
-			break
-		}
-	}
-	uplink := mtu
-	for dev, t := range tunnels {
-		if room := t.mtu; room > 0 {
-			mtu = min(mtu, room)
-		} else {
-			mtu = min(mtu, uplink-overhead(dev))
-		}
-	}
-	return mtu
 }

@@ -18,9 +18,9 @@ type View struct {
 // NewView makes the view of a node that is in the file; else the error is an
 // *UnknownNodeError.
 func NewView(f *desired.File, node string, host Host) (*View, error) {
-	self, ok := f.Node(node)
-	if !ok {
-		return nil, &UnknownNodeError{Node: node, Known: names(f)}
+	self, err := Find(f, node)
+	if err != nil {
+		return nil, err
 	}
 	return &View{NewPaths(f, self, host), f, self, host}, nil
 }
@@ -33,7 +33,7 @@ func (v *View) Node() ([]Wanted, []Warning) {
 		r.warn(n.Pos.String(), "no device of this host has an address of node %s (%s); "+
 			"is --node right, and is the address set?", n.Name, addresses(n))
 	}
-	r.forwarding(n)
+	r.wanted = append(r.wanted, Forwarding(n)...)
 	r.tunnelDevices(v.Paths)
 	r.blackholes(v.file, n)
 	r.notCarriedOut(v.file)
