@@ -84,7 +84,7 @@ func TestDaemonSetOnANode(t *testing.T) {
 				t.Errorf("the container's process is not as the manifest wants it: no %s in\n%s", want, agent.status())
 			}
 		}
-		if out := agent.inside("plumb", "status"); !strings.Contains(out, "/etc/plumb") {
+		if out := agent.inside("plumb", "status"); !strings.Contains(out, "/etc/plumb") || strings.Contains(out, "exit status") {
 			t.Errorf("plumb status in the container:\n%s", out)
 		}
 		if out := agent.inside("plumb", "diff"); out != "" {
@@ -191,6 +191,35 @@ func TestTheRightToListenOnPort179(t *testing.T) {
 			}
 			agent.end(syscall.SIGTERM)
 		}
+	})
+}
+
+// The overlay with VXLAN needs no more rights: the agent makes the tunnel's device to a
+// node in another subnet, and none to one in its own.
+func TestVXLANOnANode(t *testing.T) {
+	onWorker1(t, func(n *worker1) {
+		t := n.t
+		list := objects(t, "../kustomize/vxlan")
+		p := the(t, "DaemonSet", list).Spec.Template.Spec
+		data := the(t, "ConfigMap", list).Data
+		n.stateFile.write(data)
+		agent := n.run(p, p.Containers[0])
+		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
+		if have := nstest.Sh(t, "ip route"); !strings.Contains(have, "10.244.2.0/24 via 172.18.0.4 dev eth0") {
+			t.Errorf("no plain route to the neighbour in\n%s", have)
+		}
+		data["30-nodes.yaml"] += "  - {name: worker3, addresses: [172.19.0.5/16], podCIDRs: [10.244.3.0/24]}\n"
+		n.stateFile.write(data)
+		await(t, "the tunnel is there", func() bool {
+			have := nstest.Sh(t, "ip route; ip -d link; bridge fdb")
+			return strings.Contains(have, "10.244.3.0/24 via 10.244.3.0 dev plumb-vxlan") &&
+				strings.Contains(have, "vxlan id 4096 ") && strings.Contains(have, "dev plumb-vxlan dst 172.19.0.5")
+		})
+		await(t, "all is as it should be", func() bool { return agent.inside("plumb", "diff") == "" })
+		if said := agent.said(); strings.Contains(said, `"level":"ERROR"`) {
+			t.Errorf("the agent says\n%s", said)
+		}
+		agent.end(syscall.SIGTERM)
 	})
 }
 
