@@ -19,6 +19,11 @@ const (
 	KindChain   Kind = "chain"
 	KindRule    Kind = "rule"
 	KindElement Kind = "element"
+
+	KindBGP       Kind = "bgp"
+	KindBGPFilter Kind = "bgp-filter"
+	KindBGPPeer   Kind = "bgp-peer"
+	KindBGPPrefix Kind = "bgp-prefix"
 )
 
 // Key identifies an object as the kernel itself indexes it: two objects with

@@ -24,6 +24,13 @@ var full = []Object{
 	Chain{Name: "postrouting", Type: "nat", Hook: "postrouting", Priority: 110, Policy: "accept"},
 	Rule{Chain: "postrouting", Pos: 3, Expr: "masquerade"},
 	Element{Set: "masq4", From: netip.MustParseAddr("10.0.0.1"), To: netip.MustParseAddr("10.0.0.7")},
+	BGPSpeaker{
+		ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179, MaxPaths: 8,
+		Pools: "10.0.0.0/8", Own: "10.1.0.0/24",
+	},
+	BGPFilter{Name: "to-tor", Rules: "prefix 10.0.0.0/8 accept", Accept: true},
+	fullPeer,
+	BGPPrefix{Prefix: netip.MustParsePrefix("203.0.113.0/24"), NextHop: netip.MustParseAddr("192.0.2.1"), Communities: "64512:1"},
 }
 
 // TestEveryFieldIsPrinted sets each field of each kind back to its zero, and
