@@ -114,8 +114,8 @@ func (p BGPPeer) Families() []string {
 
 // Resets says which changes from p to after end the session, so that the routes
 // of both sides go and come again, in the words of Fields; none: the change takes
-// effect on the living session. Name, filters, Reflect, NextHopSelf, the next
-// hops and MaxPrefixes never do.
+// effect on the living session. Name, filters, Reflect, NextHopSelf and the next
+// hops never do.
 func (p BGPPeer) Resets(after BGPPeer) []string {
 	var out []string
 	differs := func(name string, d bool) {
@@ -132,6 +132,7 @@ func (p BGPPeer) Resets(after BGPPeer) []string {
 	differs("min-ttl", p.MinTTL != after.MinTTL)
 	differs("password", p.PasswordID != after.PasswordID)
 	differs("client-of-cluster", p.ClusterID != after.ClusterID)
+	differs("max-prefixes", p.MaxPrefixes != after.MaxPrefixes)
 	differs("families", p.IPv4 != after.IPv4 || p.IPv6 != after.IPv6)
 	differs("hold-time", p.HoldTime != after.HoldTime)
 	differs("restart-time", p.RestartTime != after.RestartTime)

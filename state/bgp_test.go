@@ -78,7 +78,7 @@ func TestRulesComeBack(t *testing.T) {
 // A field of a session that is not named here is one that nobody has thought
 // about.
 func TestResets(t *testing.T) {
-	never := []string{"Name", "PasswordFile", "NextHopSelf", "NextHop4", "NextHop6", "MaxPrefixes", "Import", "Export", "Reflect"}
+	never := []string{"Name", "PasswordFile", "NextHopSelf", "NextHop4", "NextHop6", "Import", "Export", "Reflect"}
 	identity := []string{"Address", "Prefix"} // another session
 	active := fullPeer
 	active.Passive = false

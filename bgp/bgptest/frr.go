@@ -1,0 +1,221 @@
+package bgptest
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// frr is FRR's bgpd with its zebra.
+type frr struct {
+	zebra, bgpd *daemon
+	h           *Host
+	c           Config
+	dir         string
+}
+
+// frrFolder is where Debian has FRR's programs.
+const frrFolder = "/usr/lib/frr/"
+
+// FRR starts zebra and bgpd.
+func FRR(t testing.TB, h *Host, c Config) Router {
+	t.Helper()
+	r := &frr{h: h, c: c}
+	r.folder()
+	if err := os.WriteFile(r.path("bgpd.conf"), []byte(r.conf()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.path("zebra.conf"), []byte("hostname zebra\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	who := []string{"-u", "frr", "-g", "frr", "--log", "stdout"}
+	args := []string{frrFolder + "zebra", "-f", r.path("zebra.conf"), "-i", r.path("zebra.pid"), "-z", r.path("zserv.api"), "--vty_socket", r.dir}
+	if c.Restart > 0 {
+		args = append(args, "-K", "60")
+	}
+	r.zebra = startDaemon(t, h, append(args, who...)...)
+	Eventually(t, "zebra runs", func() bool { _, err := os.Stat(r.path("zserv.api")); return err == nil }, r.zebra.text)
+	r.start()
+	return r
+}
+
+// folder makes one that the user frr can write: the test's own cannot be reached.
+func (r *frr) folder() {
+	dir, err := os.MkdirTemp("", "frr")
+	if err != nil {
+		r.h.t.Fatal(err)
+	}
+	r.h.t.Cleanup(func() { os.RemoveAll(dir) })
+	u, err := user.Lookup("frr")
+	if err != nil {
+		r.h.t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	if err := os.Chown(dir, uid, gid); err != nil {
+		r.h.t.Fatal(err)
+	}
+	r.dir = dir
+}
+
+func (r *frr) start() {
+	args := []string{
+		frrFolder + "bgpd", "-f", r.path("bgpd.conf"), "-i", r.path("bgpd.pid"), "-z", r.path("zserv.api"),
+		"--vty_socket", r.dir, "-u", "frr", "-g", "frr", "--log", "stdout",
+	}
+	if r.c.Port != 0 {
+		args = append(args, "-p", fmt.Sprint(r.c.Port))
+	}
+	r.bgpd = startDaemon(r.h.t, r.h, args...)
+	Eventually(r.h.t, "bgpd runs", func() bool { _, err := r.vty("show version"); return err == nil }, r.bgpd.text)
+}
+
+func (r *frr) Name() string            { return "frr" }
+func (r *frr) path(name string) string { return filepath.Join(r.dir, name) }
+
+// vty runs commands; those of configuration are lines of one session.
+func (r *frr) vty(commands ...string) (string, error) {
+	args := []string{"vtysh", "--vty_socket", r.dir, "-d", "bgpd"}
+	for _, c := range commands {
+		args = append(args, "-c", c)
+	}
+	out, err := r.h.Command(args...).CombinedOutput()
+	return string(out), err
+}
+
+func (r *frr) must(commands ...string) string {
+	out, err := r.vty(commands...)
+	if err != nil || strings.Contains(out, "% ") {
+		r.h.t.Errorf("vtysh %q: %v\n%s", commands, err, out)
+	}
+	return out
+}
+
+func (r *frr) conf() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "hostname f\nrouter bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n no bgp network import-check\n no bgp default ipv4-unicast\n",
+		r.c.ASN, r.c.RouterID)
+	if r.c.Restart > 0 {
+		fmt.Fprintf(&s, " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time %d\n", r.c.Restart)
+	}
+	for _, p := range r.c.Peers {
+		line := func(format string, args ...any) {
+			fmt.Fprintf(&s, " neighbor %s %s\n", p.Address, fmt.Sprintf(format, args...))
+		}
+		line("remote-as %d", p.ASN)
+		line("update-source %s", p.Local)
+		line("timers connect 2")
+		line("advertisement-interval 0")
+		if p.Password != "" {
+			line("password %s", p.Password)
+		}
+		if p.MinTTL > 0 {
+			line("ttl-security hops %d", 256-p.MinTTL)
+		} else if p.Multihop > 0 {
+			line("ebgp-multihop %d", p.Multihop)
+		}
+		if p.Hold > 0 {
+			line("timers %d %d", max(p.Hold/3, 1), p.Hold)
+		}
+		if p.Passive {
+			line("passive")
+		}
+	}
+	for _, f := range []struct {
+		name string
+		on   func(Peer) bool
+	}{{"ipv4", func(p Peer) bool { return p.IPv4 }}, {"ipv6", func(p Peer) bool { return p.IPv6 }}} {
+		fmt.Fprintf(&s, " address-family %s unicast\n", f.name)
+		for _, p := range r.c.Peers {
+			if f.on(p) {
+				fmt.Fprintf(&s, "  neighbor %[1]s activate\n  neighbor %[1]s soft-reconfiguration inbound\n", p.Address)
+				if p.Client {
+					fmt.Fprintf(&s, "  neighbor %s route-reflector-client\n", p.Address)
+				}
+			}
+		}
+		s.WriteString(" exit-address-family\n")
+	}
+	return s.String()
+}
+
+func family(prefix string) string {
+	if is4(prefix) {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+func (r *frr) network(no, prefix, rest string) []string {
+	return []string{
+		"configure terminal", fmt.Sprintf("router bgp %d", r.c.ASN), "address-family " + family(prefix) + " unicast",
+		strings.TrimSpace(no + " network " + prefix + rest),
+	}
+}
+
+func (r *frr) Announce(prefix string, communities ...string) {
+	if len(communities) == 0 {
+		r.must(r.network("", prefix, "")...)
+		return
+	}
+	name := "m" + strings.NewReplacer(".", "-", "/", "-", ":", "-").Replace(prefix)
+	lines := []string{"configure terminal", "route-map " + name + " permit 10"}
+	var standard, large []string
+	for _, c := range communities {
+		if strings.Count(c, ":") == 1 {
+			standard = append(standard, c)
+		} else {
+			large = append(large, c)
+		}
+	}
+	if standard != nil {
+		lines = append(lines, "set community "+strings.Join(standard, " "))
+	}
+	if large != nil {
+		lines = append(lines, "set large-community "+strings.Join(large, " "))
+	}
+	r.must(lines...)
+	r.must(r.network("", prefix, " route-map "+name)...)
+}
+
+func (r *frr) Withdraw(prefix string) { r.must(r.network("no", prefix, "")...) }
+
+func (r *frr) Has(prefix string) bool {
+	out, _ := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
+	return strings.Contains(out, "BGP routing table entry for "+prefix) && strings.Contains(out, " from ") &&
+		!strings.Contains(out, "Local, (stale)")
+}
+
+func (r *frr) Show(prefix string) string {
+	out, _ := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
+	return out
+}
+
+func (r *frr) Up(address string) bool {
+	out, _ := r.vty("show bgp neighbors " + address)
+	return strings.Contains(out, "BGP state = Established")
+}
+
+func (r *frr) Status() string {
+	out, _ := r.vty("show bgp neighbors")
+	return out + r.bgpd.text()
+}
+
+func (r *frr) Refresh(address string) {
+	// Without what it keeps itself it has to ask.
+	for _, f := range []string{"ipv4", "ipv6"} {
+		r.must("configure terminal", fmt.Sprintf("router bgp %d", r.c.ASN), "address-family "+f+" unicast",
+			"no neighbor "+address+" soft-reconfiguration inbound")
+	}
+	r.must("clear bgp ipv4 unicast " + address + " soft in")
+}
+
+func (r *frr) Freeze() { r.bgpd.signal(syscall.SIGSTOP) }
+func (r *frr) Thaw()   { r.bgpd.signal(syscall.SIGCONT) }
+func (r *frr) Kill()   { r.bgpd.end(syscall.SIGKILL) }
+func (r *frr) Stop()   { r.bgpd.end(syscall.SIGTERM) }
