@@ -77,5 +77,6 @@ func clearStateDir(dir string) error {
 		os.RemoveAll(filepath.Join(dir, lastGoodName)),
 		os.RemoveAll(filepath.Join(dir, originalsName)),
 		os.RemoveAll(filepath.Join(dir, tablesName)),
+		os.RemoveAll(filepath.Join(dir, passwordKey)),
 	)
 }

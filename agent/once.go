@@ -20,19 +20,30 @@ type Once struct {
 	engine  *reconcile.Engine
 	sources *sources
 	beside  []Beside // found by Plan
+	bgp     *BGPState
 }
 
 // NewOnce renders what a loaded state file wants on this host; endpoint records
 // come from the state directory.
-func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, error) {
+//
+// BGP is the running agent's alone. b is what it said of it; nil, where none runs:
+// then sessions are left out, and learned routes stay as they are.
+func NewOnce(ctx context.Context, l *Loaded, node, stateDir string, b *BGPState) (*Once, error) {
 	k, err := OpenKernel(stateDir, tablesOf(stateDir, l)...)
 	if err != nil {
 		return nil, err
 	}
-	o := &Once{Loaded: l, state: stateDir, kernel: k, engine: k.Engine()}
+	if b != nil {
+		k.With(reconcile.KindOf[state.Object](recorded{b.Objects}, true, bgpKinds...))
+	}
+	o := &Once{Loaded: l, state: stateDir, kernel: k, engine: k.Engine(), bgp: b}
 	o.sources = newSources(o.engine, node)
 	k.Sysctls.Lasts = o.sources.handWired
-	protect(o.engine, l)
+	protect(o.engine)
+	if err := o.takeBGP(ctx); err != nil {
+		k.Close()
+		return nil, err
+	}
 	if err := o.fill(ctx, stateDir); err != nil {
 		k.Close()
 		return nil, err
@@ -53,6 +64,7 @@ func (o *Once) fill(ctx context.Context, stateDir string) error {
 		o.sources.setInterfaces(list),
 		o.sources.setFile(o.Loaded.File),
 		o.sources.setEndpoints(records),
+		o.learn(),
 	)
 }
 
@@ -65,7 +77,7 @@ func (o *Once) Warnings() []string {
 	if o.kernel != nil && o.kernel.Notice != nil {
 		out = append(out, o.kernel.Notice.Error())
 	}
-	for _, w := range o.sources.warnings {
+	for _, w := range o.sources.allWarnings() {
 		out = append(out, w.String())
 	}
 	for _, p := range o.sources.pending() {
@@ -201,7 +213,7 @@ func Snapshot(ctx context.Context, l *Loaded, node, stateDir string) (state.Snap
 	if l == nil {
 		l = &Loaded{File: &desired.File{Nodes: []desired.Node{{Name: node}}, Settings: desired.Settings{RouteTable: state.TableMain}}}
 	}
-	o, err := NewOnce(ctx, l, node, stateDir)
+	o, err := NewOnce(ctx, l, node, stateDir, nil)
 	if err != nil {
 		return nil, err
 	}

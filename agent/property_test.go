@@ -55,7 +55,7 @@ func converge(t *testing.T, seed uint64, file, dir, text string) (conflicts int)
 	if err != nil {
 		t.Fatalf("seed %d: %v\n%s", seed, err, text)
 	}
-	o, err := NewOnce(t.Context(), l, "n0", dir)
+	o, err := NewOnce(t.Context(), l, "n0", dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,6 +116,10 @@ func TestLines(t *testing.T) {
 				NextHop{Gateway: netip.MustParseAddr("192.0.2.2"), Dev: "b"}, NextHop{Gateway: netip.MustParseAddr("192.0.2.1"), Dev: "a", OnLink: true}),
 			"route 10.0.0.0/8 nexthop via 192.0.2.1 dev a onlink nexthop via 192.0.2.2 dev b proto plumb-bgp",
 		},
+		{
+			NewRoute(netip.MustParsePrefix("10.0.0.0/8"), TableMain, ProtoBGP, NextHop{Gateway: netip.MustParseAddr("fd00::1"), Dev: "b"}),
+			"route 10.0.0.0/8 via inet6 fd00::1 dev b proto plumb-bgp",
+		},
 		{full[1], "sysctl net.ipv4.conf.eth0/100.proxy_arp = 1"},
 		{full[2], "neigh 10.0.0.1 dev plumb-vxlan lladdr 0a:00:00:00:00:01 PERMANENT"},
 		{full[6], "chain inet plumb postrouting { type nat hook postrouting priority 110; policy accept; }"},
@@ -135,7 +139,7 @@ func TestMultipathComesBack(t *testing.T) {
 		{Gateway: netip.MustParseAddr("192.0.2.2"), Dev: "b"},
 		{Dev: "c"},
 	}
-	m := NewMultipath([]NextHop{hops[1], hops[0], hops[2], hops[1]})
+	m := NewMultipath(true, []NextHop{hops[1], hops[0], hops[2], hops[1]})
 	got, err := m.Hops()
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +147,19 @@ func TestMultipathComesBack(t *testing.T) {
 	if want := []NextHop{hops[2], hops[0], hops[1]}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for _, bad := range []Multipath{"via 192.0.2.1", "nexthop via x", "nexthop weight 3", "nexthop via"} {
+	six := []NextHop{{Gateway: netip.MustParseAddr("192.0.2.1"), Dev: "a"}, {Gateway: netip.MustParseAddr("fd00::1"), Dev: "b"}}
+	for is4, text := range map[bool]Multipath{
+		true:  "nexthop via 192.0.2.1 dev a nexthop via inet6 fd00::1 dev b",
+		false: "nexthop via 192.0.2.1 dev a nexthop via fd00::1 dev b",
+	} {
+		if got := NewMultipath(is4, six); got != text {
+			t.Errorf("got %q, want %q", got, text)
+		}
+		if got, err := text.Hops(); err != nil || !reflect.DeepEqual(got, six) {
+			t.Errorf("%q came back as %v, %v", text, got, err)
+		}
+	}
+	for _, bad := range []Multipath{"nexthop via inet6", "via 192.0.2.1", "nexthop via x", "nexthop weight 3", "nexthop via"} {
 		if _, err := bad.Hops(); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

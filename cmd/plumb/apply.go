@@ -56,7 +56,7 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 		return err
 	}
 	defer unlock()
-	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir)
+	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir, nil)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func diff(ctx context.Context, o *options, against string) error {
 	if err != nil {
 		return err
 	}
-	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir)
+	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir, nil)
 	if err != nil {
 		return err
 	}
