@@ -2,6 +2,10 @@ module github.com/plumbnet/plumb
 
 go 1.26.0
 
+// Multipath TCP, which Go listens with otherwise, knows neither the passwords (RFC
+// 2385) nor the TTL security (RFC 5082) of BGP's connections.
+godebug multipathtcp=0
+
 require (
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/google/nftables v0.3.1-0.20251119083706-1db35da82052
