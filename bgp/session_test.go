@@ -96,7 +96,7 @@ func TestTTLSecurity(t *testing.T) {
 		h := wire(t)
 		far := far(64512)
 		r := start(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far}})
-		n := open(t, bgp.Options{})
+		n := open(t, bgp.Options{OpenWait: 3 * time.Second})
 		p := peer4(64513)
 		p.MinTTL = 255
 		n.want(speaker(64512), p)

@@ -210,9 +210,8 @@ func (r *frr) Withdraw(prefix string) {
 }
 
 func (r *frr) Has(prefix string) bool {
-	out, _ := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
-	return strings.Contains(out, "BGP routing table entry for "+prefix) && strings.Contains(out, " from ") &&
-		!strings.Contains(out, "Local, (stale)")
+	out, err := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
+	return err == nil && strings.Contains(out, "BGP routing table entry for "+prefix) && strings.Contains(out, " from ")
 }
 
 func (r *frr) Show(prefix string) string {
