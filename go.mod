@@ -2,6 +2,10 @@ module github.com/plumbnet/plumb
 
 go 1.26.0
 
+// Multipath TCP, which Go listens with otherwise, knows neither the passwords (RFC
+// 2385) nor the TTL security (RFC 5082) of BGP's connections.
+godebug multipathtcp=0
+
 require (
 	github.com/containernetworking/cni v1.3.1
 	github.com/containernetworking/plugins v1.9.1

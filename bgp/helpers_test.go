@@ -24,6 +24,7 @@ type node struct {
 	mu      sync.Mutex
 	routes  map[netip.Prefix][]bgp.Path
 	ends    map[bgp.EndOfRIB]int
+	gone    map[netip.Prefix]int
 	settled bool
 }
 
@@ -51,7 +52,7 @@ func open(t testing.TB, o bgp.Options) *node {
 	t.Helper()
 	n := &node{
 		t: t, have: state.Snapshot{}, log: &lines{},
-		routes: map[netip.Prefix][]bgp.Path{}, ends: map[bgp.EndOfRIB]int{},
+		routes: map[netip.Prefix][]bgp.Path{}, ends: map[bgp.EndOfRIB]int{}, gone: map[netip.Prefix]int{},
 	}
 	o.Log = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -79,6 +80,9 @@ func (n *node) follow(ctx context.Context) {
 		n.mu.Lock()
 		for _, u := range b.Updates {
 			if len(u.Paths) == 0 {
+				if _, had := n.routes[u.Prefix]; had {
+					n.gone[u.Prefix]++
+				}
 				delete(n.routes, u.Prefix)
 			} else {
 				n.routes[u.Prefix] = u.Paths
@@ -142,6 +146,20 @@ func (n *node) route(prefix string) []string {
 		out = append(out, p.NextHop.String())
 	}
 	return out
+}
+
+// withdrawn says whether a prefix was ever learned and then gone.
+func (n *node) withdrawn(p string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gone[prefix(p)] > 0
+}
+
+// ended counts the End-of-RIBs that were seen.
+func (n *node) ended(e bgp.EndOfRIB) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ends[e]
 }
 
 func (n *node) learns(prefix string, hops ...string) {

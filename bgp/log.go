@@ -95,8 +95,10 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 		go s.sawLimit(peer)
 	case "failed to connect":
 		s.noteError(peer, connectWords(fmt.Sprint(f["Error"])))
-	case "failed to set md5", "failed to unset md5", "cannot set TTL for peer":
-		l.log.Warn("BGP: "+msg, "peer", s.nameOf(peer), "err", f["Err"], "error", f["Error"])
+	case "failed to set md5", "failed to unset md5":
+		l.log.Error("BGP: the password cannot be set, and those who call are not asked for it", "peer", s.nameOf(peer), "err", f["Err"])
+	case "cannot set TTL for peer":
+		l.log.Error("BGP: the TTL cannot be set", "peer", s.nameOf(peer), "err", f["Error"])
 	case "Session will be reset due to malformed BGP Header", "Session will be reset due to malformed BGP message",
 		"Session will be reset due to malformed BGP update message":
 		why := f["Error"]
@@ -139,9 +141,9 @@ func notification(f log.Fields) string {
 	var text string
 	switch m, isError := f["Data"].(*packet.MessageError); {
 	case ok1 && ok2:
-		text = packet.NewNotificationErrorCode(code, subcode).String()
+		text = codeWords(code, subcode)
 	case isError:
-		text = packet.NewNotificationErrorCode(m.TypeCode, m.SubTypeCode).String()
+		text = codeWords(m.TypeCode, m.SubTypeCode)
 		if m.Message != "" {
 			text += ": " + m.Message
 		}
@@ -152,6 +154,22 @@ func notification(f log.Fields) string {
 		text += fmt.Sprintf(": %q", said)
 	}
 	return text
+}
+
+// codeWords takes the names out of "code 6(cease) subcode 2(administrative
+// shutdown)".
+func codeWords(code, subcode uint8) string {
+	text := packet.NewNotificationErrorCode(code, subcode).String()
+	var names []string
+	for part := range strings.SplitSeq(text, "(") {
+		if name, _, ok := strings.Cut(part, ")"); ok && name != "undefined" && name != "unspecific" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return text
+	}
+	return strings.Join(names, ", ")
 }
 
 // reasonWords says GoBGP's reasons in words; empty where another message says more.

@@ -52,6 +52,30 @@ type seen struct {
 	err   string
 	errAt time.Time
 	said  string // the error that the log said last while it was down
+	// changes counts those of state.
+	changes int
+}
+
+// unstick ends an opening that gets nowhere. GoBGP gives it four minutes, as RFC
+// 4271 suggests (8.2.2), in which it takes no other connection from the peer; a peer
+// that could not be heard, for its TTL or password, is to be heard soon after the
+// mend.
+func (s *Speaker) unstick(peer netip.Addr, at int) {
+	s.seenMu.Lock()
+	stuck := s.seenOf(peer).changes == at
+	s.seenMu.Unlock()
+	if !stuck {
+		return
+	}
+	s.noteError(peer, "the peer took the connection, and does not open the session")
+	request := &api.DisablePeerRequest{Address: peer.String()}
+	if err := s.server.DisablePeer(context.Background(), request); err != nil {
+		return // it is gone
+	}
+	s.await(time.Now().Add(5*time.Second), func(p *api.Peer) bool {
+		return p.GetState().GetNeighborAddress() != peer.String() || p.GetState().GetAdminState() == api.PeerState_DOWN
+	})
+	_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
 }
 
 // sawState notes a change of state, and says in the log what counts: up and down.
@@ -68,12 +92,16 @@ func (s *Speaker) sawState(p *api.Peer) {
 		e.since = time.Now()
 	}
 	e.state = now
-	why := e.err
+	e.changes++
+	why, at := e.err, e.changes
 	if now == Established {
 		e.err, e.errAt, e.said = "", time.Time{}, ""
 	}
 	s.countDown()
 	s.seenMu.Unlock()
+	if now == "opensent" || now == "openconfirm" {
+		time.AfterFunc(s.options.OpenWait, func() { s.unstick(peer, at) })
+	}
 	switch {
 	case now == Established && before != Established:
 		s.log.Info("BGP session up", "peer", s.nameOf(peer), "address", peer, "asn", p.GetState().GetPeerAsn())

@@ -12,6 +12,11 @@ import (
 // given to send its routes: it may send no End-of-RIB.
 const grace = 5 * time.Second
 
+// linger is how long after a session came up its End-of-RIB is not believed: FRR
+// holds its routes back for a second, to send them together (coalesce-time), and
+// sends the End-of-RIB before them.
+const linger = 2 * time.Second
+
 // restarting says whether peers are told that this node has restarted.
 func (s *Speaker) restarting() bool { return s.options.Restarting && !s.isSettled() }
 
@@ -105,7 +110,10 @@ func (s *Speaker) synced(address netip.Addr, p *api.Peer) bool {
 	s.seenMu.Lock()
 	since := s.seenOf(address).since
 	s.seenMu.Unlock()
-	late := !since.IsZero() && time.Since(since) > grace
+	if since.IsZero() || time.Since(since) < linger {
+		return false
+	}
+	late := time.Since(since) > grace
 	for _, f := range p.GetAfiSafis() {
 		st := f.GetMpGracefulRestart().GetState()
 		if !st.GetEndOfRibReceived() && (st.GetReceived() || !late) {

@@ -28,6 +28,9 @@ type Options struct {
 	// LimitRetry is how long a session that had too many prefixes stays down; 0: a
 	// minute. It doubles each time, up to a quarter of an hour.
 	LimitRetry time.Duration
+	// OpenWait is how long a peer that has taken a connection is given to open the
+	// session; 0: 15 seconds.
+	OpenWait time.Duration
 }
 
 // Speaker is the BGP speaker. Its methods may be called at any time from any
@@ -73,6 +76,9 @@ func Open(o Options) (*Speaker, error) {
 	}
 	if o.LimitRetry == 0 {
 		o.LimitRetry = time.Minute
+	}
+	if o.OpenWait == 0 {
+		o.OpenWait = 15 * time.Second
 	}
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),

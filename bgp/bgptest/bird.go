@@ -23,15 +23,18 @@ type bird struct {
 func BIRD(t testing.TB, h *Host, c Config) Router {
 	t.Helper()
 	b := &bird{h: h, c: c, dir: t.TempDir(), routes: map[string][]string{}}
-	b.write()
-	args := []string{"bird", "-f", "-c", b.path("conf"), "-s", b.path("ctl"), "-P", b.path("pid")}
-	if c.Restarting {
-		args = append(args, "-R")
-	}
-	b.daemon = startDaemon(t, h, args...)
-	Eventually(t, "BIRD runs", func() bool { _, err := b.ctl("show status"); return err == nil }, b.text)
+	b.start()
 	return b
 }
+
+func (b *bird) start(more ...string) {
+	b.write()
+	args := []string{"bird", "-f", "-c", b.path("conf"), "-s", b.path("ctl"), "-P", b.path("pid")}
+	b.daemon = startDaemon(b.h.t, b.h, append(args, more...)...)
+	Eventually(b.h.t, "BIRD runs", func() bool { _, err := b.ctl("show status"); return err == nil }, b.text)
+}
+
+func (b *bird) Restart() { b.start("-R") }
 
 func (b *bird) Name() string            { return "bird" }
 func (b *bird) path(name string) string { return filepath.Join(b.dir, name) }

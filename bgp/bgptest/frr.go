@@ -17,6 +17,7 @@ type frr struct {
 	h           *Host
 	c           Config
 	dir         string
+	routes      map[string][]string // communities by prefix
 }
 
 // frrFolder is where Debian has FRR's programs.
@@ -25,11 +26,8 @@ const frrFolder = "/usr/lib/frr/"
 // FRR starts zebra and bgpd.
 func FRR(t testing.TB, h *Host, c Config) Router {
 	t.Helper()
-	r := &frr{h: h, c: c}
+	r := &frr{h: h, c: c, routes: map[string][]string{}}
 	r.folder()
-	if err := os.WriteFile(r.path("bgpd.conf"), []byte(r.conf()), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.WriteFile(r.path("zebra.conf"), []byte("hostname zebra\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +61,12 @@ func (r *frr) folder() {
 	r.dir = dir
 }
 
+func (r *frr) Restart() { r.start() }
+
 func (r *frr) start() {
+	if err := os.WriteFile(r.path("bgpd.conf"), []byte(r.conf()), 0o644); err != nil {
+		r.h.t.Fatal(err)
+	}
 	args := []string{
 		frrFolder + "bgpd", "-f", r.path("bgpd.conf"), "-i", r.path("bgpd.pid"), "-z", r.path("zserv.api"),
 		"--vty_socket", r.dir, "-u", "frr", "-g", "frr", "--log", "stdout",
@@ -139,9 +142,44 @@ func (r *frr) conf() string {
 				}
 			}
 		}
+		for prefix, communities := range r.routes {
+			if family(prefix) == f.name {
+				fmt.Fprintf(&s, "  network %s%s\n", prefix, r.byMap(prefix, communities))
+			}
+		}
 		s.WriteString(" exit-address-family\n")
 	}
+	for prefix, communities := range r.routes {
+		s.WriteString(strings.Join(r.routeMap(prefix, communities), "\n") + "\n")
+	}
 	return s.String()
+}
+
+// routeMap gives the lines of the map that sets a prefix's communities.
+func (r *frr) routeMap(prefix string, communities []string) []string {
+	if len(communities) == 0 {
+		return nil
+	}
+	lines := []string{"route-map " + mapName(prefix) + " permit 10"}
+	standard, large := split(communities)
+	if standard != nil {
+		lines = append(lines, "set community "+strings.Join(standard, " "))
+	}
+	if large != nil {
+		lines = append(lines, "set large-community "+strings.Join(large, " "))
+	}
+	return lines
+}
+
+func mapName(prefix string) string {
+	return "m" + strings.NewReplacer(".", "-", "/", "-", ":", "-").Replace(prefix)
+}
+
+func (r *frr) byMap(prefix string, communities []string) string {
+	if len(communities) == 0 {
+		return ""
+	}
+	return " route-map " + mapName(prefix)
 }
 
 func family(prefix string) string {
@@ -159,36 +197,21 @@ func (r *frr) network(no, prefix, rest string) []string {
 }
 
 func (r *frr) Announce(prefix string, communities ...string) {
-	if len(communities) == 0 {
-		r.must(r.network("", prefix, "")...)
-		return
+	r.routes[prefix] = communities
+	if lines := r.routeMap(prefix, communities); lines != nil {
+		r.must(append([]string{"configure terminal"}, lines...)...)
 	}
-	name := "m" + strings.NewReplacer(".", "-", "/", "-", ":", "-").Replace(prefix)
-	lines := []string{"configure terminal", "route-map " + name + " permit 10"}
-	var standard, large []string
-	for _, c := range communities {
-		if strings.Count(c, ":") == 1 {
-			standard = append(standard, c)
-		} else {
-			large = append(large, c)
-		}
-	}
-	if standard != nil {
-		lines = append(lines, "set community "+strings.Join(standard, " "))
-	}
-	if large != nil {
-		lines = append(lines, "set large-community "+strings.Join(large, " "))
-	}
-	r.must(lines...)
-	r.must(r.network("", prefix, " route-map "+name)...)
+	r.must(r.network("", prefix, r.byMap(prefix, communities))...)
 }
 
-func (r *frr) Withdraw(prefix string) { r.must(r.network("no", prefix, "")...) }
+func (r *frr) Withdraw(prefix string) {
+	delete(r.routes, prefix)
+	r.must(r.network("no", prefix, "")...)
+}
 
 func (r *frr) Has(prefix string) bool {
-	out, _ := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
-	return strings.Contains(out, "BGP routing table entry for "+prefix) && strings.Contains(out, " from ") &&
-		!strings.Contains(out, "Local, (stale)")
+	out, err := r.vty("show bgp " + family(prefix) + " unicast " + prefix)
+	return err == nil && strings.Contains(out, "BGP routing table entry for "+prefix) && strings.Contains(out, " from ")
 }
 
 func (r *frr) Show(prefix string) string {

@@ -12,25 +12,36 @@ import (
 // gobgp is GoBGP's own daemon, of another version than the one that plumb has in it.
 type gobgp struct {
 	*daemon
-	h *Host
-	c Config
+	h      *Host
+	c      Config
+	conf   string
+	routes map[string][]string // communities by prefix
 }
 
 // GoBGP starts gobgpd.
 func GoBGP(t testing.TB, h *Host, c Config) Router {
 	t.Helper()
-	g := &gobgp{h: h, c: c}
-	conf := filepath.Join(t.TempDir(), "gobgpd.toml")
-	if err := os.WriteFile(conf, []byte(g.conf()), 0o600); err != nil {
+	g := &gobgp{h: h, c: c, conf: filepath.Join(t.TempDir(), "gobgpd.toml"), routes: map[string][]string{}}
+	if err := os.WriteFile(g.conf, []byte(g.toml()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"gobgpd", "-f", conf, "--api-hosts", "127.0.0.1:50051", "--pprof-disable"}
-	if c.Restarting {
-		args = append(args, "-r")
-	}
-	g.daemon = startDaemon(t, h, args...)
-	Eventually(t, "gobgpd runs", func() bool { _, err := g.cli("neighbor"); return err == nil }, g.text)
+	g.start()
 	return g
+}
+
+func (g *gobgp) start(more ...string) {
+	args := []string{"gobgpd", "-f", g.conf, "--api-hosts", "127.0.0.1:50051", "--pprof-disable"}
+	g.daemon = startDaemon(g.h.t, g.h, append(args, more...)...)
+	Eventually(g.h.t, "gobgpd runs", func() bool { _, err := g.cli("neighbor"); return err == nil }, g.text)
+}
+
+// Restart announces again at once: gobgpd keeps nothing, and waits with its
+// End-of-RIB.
+func (g *gobgp) Restart() {
+	g.start("-r")
+	for prefix, communities := range g.routes {
+		g.Announce(prefix, communities...)
+	}
 }
 
 func (g *gobgp) Name() string { return "gobgpd" }
@@ -48,7 +59,7 @@ func (g *gobgp) must(command string) string {
 	return out
 }
 
-func (g *gobgp) conf() string {
+func (g *gobgp) toml() string {
 	var s strings.Builder
 	port := g.c.Port
 	if port == 0 {
@@ -89,16 +100,9 @@ func (g *gobgp) conf() string {
 }
 
 func (g *gobgp) Announce(prefix string, communities ...string) {
+	g.routes[prefix] = communities
 	command := "global rib add -a " + family(prefix) + " " + prefix
-	var large []string
-	var standard []string
-	for _, c := range communities {
-		if strings.Count(c, ":") == 1 {
-			standard = append(standard, c)
-		} else {
-			large = append(large, c)
-		}
-	}
+	standard, large := split(communities)
 	if standard != nil {
 		command += " community " + strings.Join(standard, ",")
 	}
@@ -130,6 +134,7 @@ func (h *Host) address6() string {
 }
 
 func (g *gobgp) Withdraw(prefix string) {
+	delete(g.routes, prefix)
 	g.must("global rib del -a " + family(prefix) + " " + prefix)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,8 +20,6 @@ type Config struct {
 	Peers    []Peer
 	// Restart is the graceful restart time in seconds; 0: none.
 	Restart int
-	// Restarting starts it as one that has restarted.
-	Restarting bool
 	// Kernel has it put routes into its namespace's kernel, and keep them there.
 	Kernel bool
 }
@@ -59,6 +58,9 @@ type Router interface {
 	// Kill ends it without a word, Stop with a notification.
 	Kill()
 	Stop()
+	// Restart starts it again after Kill, as one that has restarted (RFC 4724), with
+	// what it announced before.
+	Restart()
 }
 
 // Start starts a router on the host; it ends with the test.
@@ -123,6 +125,18 @@ func (d *daemon) end(s os.Signal) {
 	case <-time.After(20 * time.Second):
 		d.t.Errorf("%s does not end:\n%s", d.cmd, d.text())
 	}
+}
+
+// split tells standard communities from large ones.
+func split(communities []string) (standard, large []string) {
+	for _, c := range communities {
+		if strings.Count(c, ":") == 1 {
+			standard = append(standard, c)
+		} else {
+			large = append(large, c)
+		}
+	}
+	return standard, large
 }
 
 func is4(prefix string) bool { return netip.MustParsePrefix(prefix).Addr().Is4() }
