@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type Options struct {
 	DryRun   bool
 	Version  string
 	Log      *slog.Logger
+	Drain    <-chan os.Signal // withdraw what BGP announces, for maintenance; may be nil
 }
 
 type agent struct {
@@ -129,6 +131,7 @@ func Run(ctx context.Context, o Options) error {
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
 	wg.Go(func() { a.flows.run(ctx) })
 	wg.Go(func() { a.watchPasswords(ctx) })
+	wg.Go(func() { a.awaitDrain(ctx) })
 	o.Log.Info("plumb agent", "node", o.Node, "version", o.Version, "file", o.File, "dryRun", o.DryRun)
 	err = a.loop.Run(ctx)
 	cancel()

@@ -180,3 +180,17 @@ func (a *agent) drain(ctx context.Context) error {
 
 // holdDrained is the hold on learned routes while sessions are down for maintenance.
 const holdDrained = "drained"
+
+// awaitDrain drains when it is told by a signal, until ctx ends.
+func (a *agent) awaitDrain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.Drain:
+			if err := a.drain(ctx); err != nil {
+				a.Log.Error("cannot drain", "err", err)
+			}
+		}
+	}
+}
