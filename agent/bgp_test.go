@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/plumbnet/plumb/bgp"
+	"github.com/plumbnet/plumb/bgp/bgptest"
+	"github.com/plumbnet/plumb/kernel/nstest"
+)
+
+// withTwo is a node with two routers, each on a link of its own.
+const withTwo = `apiVersion: plumb/v1
+pools: [{cidr: 10.244.0.0/16}, {cidr: "fd00:10:244::/56"}]
+nodes:
+  - {name: n0, addresses: [192.0.2.1/24, "fd00:a::1/64", 198.51.100.1/24], podCIDRs: [10.244.1.0/24, "fd00:10:244:1::/64"]}
+bgp:
+  asn: 64512
+  gracefulRestart: {restartTime: 20s}
+  peers:
+    - {name: tor-a, address: 192.0.2.2, asn: 64601}
+    - {name: tor-b, address: 198.51.100.2, asn: 64601}
+`
+
+// twoRouters makes the node's links, and a BIRD at the end of each.
+func twoRouters(t *testing.T) (a, b bgptest.Router) {
+	t.Helper()
+	nstest.Sh(t, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad")
+	start := func(name, near, far string, more ...string) bgptest.Router {
+		nears, fars := []string{near + "/24"}, []string{far + "/24"}
+		for i, m := range more {
+			if i == 0 {
+				nears = append(nears, m)
+			} else {
+				fars = append(fars, m)
+			}
+		}
+		h := bgptest.NewHost(t, name, nears, fars)
+		return bgptest.BIRD(t, h, bgptest.Config{ASN: 64601, RouterID: far, Restart: 30, Peers: []bgptest.Peer{
+			{Address: near, Local: far, ASN: 64512, IPv4: true, IPv6: len(more) > 0},
+		}})
+	}
+	a = start("eth0", "192.0.2.1", "192.0.2.2", "fd00:a::1/64", "fd00:a::2/64")
+	b = start("eth1", "198.51.100.1", "198.51.100.2")
+	return a, b
+}
+
+func routes(t *testing.T) string {
+	t.Helper()
+	return nstest.Sh(t, "ip -4 route show proto 113; ip -6 route show proto 113")
+}
+
+func hasRoute(t *testing.T, want bool, text string) {
+	t.Helper()
+	if !want {
+		text = "not: " + text
+	}
+	bgptest.Eventually(t, text, func() bool {
+		return strings.Contains(strings.Join(strings.Fields(routes(t)), " "), strings.TrimPrefix(text, "not: ")) == want
+	}, func() string { return routes(t) })
+}
+
+func statusOf(t *testing.T) (s Status) {
+	t.Helper()
+	code, text := get(t, "/status")
+	if code != 200 {
+		t.Fatalf("status %d %s", code, text)
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestRoutesFromASessionToTheKernel(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		a, b := twoRouters(t)
+		o := options(t, withTwo)
+		o.HTTP = "127.0.0.1:9178"
+		log := start(t, o)
+		for i := range 20 {
+			a.Announce(fmt.Sprintf("10.244.%d.0/24", 100+i))
+		}
+		a.Announce("fd00:10:244:2::/64")
+		a.Announce("10.244.1.128/25") // this node's own
+		a.Announce("172.16.0.0/12")   // in no pool
+		hasRoute(t, true, "10.244.100.0/24 via 192.0.2.2 dev eth0")
+		hasRoute(t, true, "10.244.119.0/24 via 192.0.2.2 dev eth0")
+		hasRoute(t, true, "fd00:10:244:2::/64 via fd00:a::2 dev eth0 metric 1024")
+		if text := routes(t); strings.Contains(text, "172.16") || strings.Contains(text, "10.244.1.") {
+			t.Errorf("too much was let in:\n%s", text)
+		}
+		bgptest.Eventually(t, "the router has the node's podCIDRs", func() bool {
+			return a.Has("10.244.1.0/24") && a.Has("fd00:10:244:1::/64") && b.Has("10.244.1.0/24")
+		}, a.Status)
+
+		// Two ways that are equally good, one of which goes again.
+		b.Announce("10.244.100.0/24")
+		hasRoute(t, true, "10.244.100.0/24 nexthop via 192.0.2.2 dev eth0 weight 1 nexthop via 198.51.100.2 dev eth1 weight 1")
+		a.Withdraw("10.244.100.0/24")
+		hasRoute(t, true, "10.244.100.0/24 via 198.51.100.2 dev eth1")
+		b.Withdraw("10.244.100.0/24")
+		hasRoute(t, false, "10.244.100.0/24")
+
+		var s Status
+		bgptest.Eventually(t, "it is converged and ready", func() bool {
+			code, _ := get(t, "/readyz")
+			s = statusOf(t)
+			return code == 200 && s.Converged && s.BGP != nil && s.BGP.Settled && s.BGP.Learned == 20
+		}, func() string { return fmt.Sprintf("%+v", s) }, log.String)
+		if len(s.BGP.Sessions) != 2 || s.BGP.Sessions[0].State != bgp.Established || s.BGP.Sessions[0].Name != "tor-a" {
+			t.Errorf("sessions: %+v", s.BGP.Sessions)
+		}
+		if text := log.String(); !strings.Contains(text, "BGP session up") || !strings.Contains(text, "peer=tor-a") {
+			t.Errorf("the log does not tell of the session:\n%s", text)
+		}
+
+		// Without BGP what was learned goes.
+		write(t, o.File, withTwo[:strings.Index(withTwo, "bgp:")])
+		bgptest.Eventually(t, "no learned routes", func() bool { return routes(t) == "" }, log.String)
+		bgptest.Eventually(t, "the router lost the node's", func() bool { return !a.Has("10.244.1.0/24") }, a.Status)
+		write(t, o.File, withTwo)
+		hasRoute(t, true, "10.244.119.0/24 via 192.0.2.2 dev eth0")
+	})
+}
