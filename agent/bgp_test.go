@@ -125,3 +125,83 @@ func TestRoutesFromASessionToTheKernel(t *testing.T) {
 		hasRoute(t, true, "10.244.119.0/24 via 192.0.2.2 dev eth0")
 	})
 }
+
+// Next hops that are not on a link of the node, and prefixes that others have.
+func TestNextHopsFollowTheHostsRoutes(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		a, _ := twoRouters(t)
+		o := options(t, strings.Replace(withTwo, "asn: 64601}", "asn: 64601, multihop: 2}", 1))
+		o.HTTP = "127.0.0.1:9178"
+		// The peer announces what is behind its loopback address.
+		text := strings.ReplaceAll(withTwo, "peers:", "peers:\n    - {name: far, address: 203.0.113.9, asn: 64512}")
+		write(t, o.File, text)
+		h := bgptest.NewHost(t, "eth2", []string{"100.64.0.1/24"}, []string{"100.64.0.2/24"})
+		h.Sh("ip addr add 203.0.113.9/32 dev lo; ip route add 192.0.2.0/24 via 100.64.0.1")
+		nstest.Sh(t, "ip link add eth3 type veth peer name p3; ip addr add 100.65.0.1/24 dev eth3; ip link set eth3 up; ip link set p3 up")
+		nstest.Sh(t, "ip route add 203.0.113.9 via 100.64.0.2; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter")
+		far := bgptest.BIRD(t, h, bgptest.Config{ASN: 64512, RouterID: "203.0.113.9", Peers: []bgptest.Peer{
+			{Address: "100.64.0.1", Local: "203.0.113.9", ASN: 64512, IPv4: true},
+		}})
+		log := start(t, o)
+		far.Announce("10.244.7.0/24")
+		far.Announce("10.244.8.0/24")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+		var s Status
+		is := func(what string, ok func() bool) {
+			t.Helper()
+			bgptest.Eventually(t, what, func() bool { s = statusOf(t); return ok() }, func() string { return fmt.Sprintf("%+v", s) }, log.String)
+		}
+		is("converged", func() bool { return s.Converged })
+
+		// The static route moves, and the learned ones with it.
+		nstest.Sh(t, "ip route add 203.0.113.8/31 via 100.65.0.7; ip route add 203.0.113.9 via 100.64.0.2 metric 50; ip route del 203.0.113.9 via 100.64.0.2 metric 0")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+		nstest.Sh(t, "ip route replace 203.0.113.9 via 100.65.0.9 metric 10")
+		hasRoute(t, true, "10.244.7.0/24 via 100.65.0.9 dev eth3")
+		hasRoute(t, true, "10.244.8.0/24 via 100.65.0.9 dev eth3")
+		nstest.Sh(t, "ip route del 203.0.113.9 metric 10")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+		// Through several gateways.
+		nstest.Sh(t, "ip route add 203.0.113.9 nexthop via 100.64.0.2 nexthop via 100.65.0.9")
+		hasRoute(t, true, "10.244.7.0/24 nexthop via 100.64.0.2 dev eth2 weight 1 nexthop via 100.65.0.9 dev eth3 weight 1")
+		nstest.Sh(t, "ip route del 203.0.113.9 metric 0")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+
+		// No way to the next hop: held back, shown, and back when there is one.
+		nstest.Sh(t, "ip route add blackhole 203.0.113.9")
+		hasRoute(t, false, "10.244.7.0/24")
+		is("the status tells", func() bool {
+			return !s.Converged && len(s.Pending) == 1 && strings.Contains(s.Pending[0].String(), "2 learned routes, such as 10.244.") &&
+				strings.Contains(s.Pending[0].Reason, "next hop 203.0.113.9 cannot be reached: blackhole 203.0.113.9/32")
+		})
+		nstest.Sh(t, "ip route del blackhole 203.0.113.9")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+
+		// A device that goes down takes the way along without a word.
+		nstest.Sh(t, "ip route add 203.0.113.9 via 100.65.0.9")
+		hasRoute(t, true, "10.244.7.0/24 via 100.65.0.9 dev eth3")
+		nstest.Sh(t, "ip link set eth3 down")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+
+		// Another owner's route to the same prefix stays, whatever its metric; longer
+		// and shorter ones are nobody's matter.
+		nstest.Sh(t, "ip route add 10.244.7.0/24 via 192.0.2.2 metric 500; ip route add 10.244.8.0/25 via 192.0.2.2")
+		hasRoute(t, false, "10.244.7.0/24")
+		is("the conflict is told", func() bool {
+			return len(s.Conflicts) == 1 && strings.Contains(s.Conflicts[0].Error, "route 10.244.7.0/24: in the way, and not plumb's: 10.244.7.0/24 via 192.0.2.2 dev eth0") &&
+				s.Conflicts[0].Origin == "bgp far"
+		})
+		hasRoute(t, true, "10.244.8.0/24 via 100.64.0.2 dev eth2")
+		nstest.Sh(t, "ip route del 10.244.7.0/24 metric 500")
+		hasRoute(t, true, "10.244.7.0/24 via 100.64.0.2 dev eth2")
+		is("converged", func() bool { return s.Converged })
+
+		// What the node has of its own comes before what is learned.
+		a.Announce("10.244.1.0/24")
+		write(t, o.File, text+"  advertise: [{cidr: 10.244.7.0/24}]\n")
+		hasRoute(t, false, "10.244.7.0/24") // originated here now
+		if text := nstest.Sh(t, "ip route show 10.244.1.0/24"); text != "blackhole 10.244.1.0/24 proto 112" {
+			t.Errorf("the podCIDR: %s", text)
+		}
+	})
+}

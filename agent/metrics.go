@@ -53,7 +53,7 @@ func newMetrics(a *agent) *metrics {
 		Name: "plumb_file_valid", Help: "1 where the state file as it is now is valid, else 0.",
 	}, func() float64 { return boolean(a.file.Load().Valid) })
 	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build, valid,
-		objects{a}, collectors.NewGoCollector(),
+		objects{a}, bgpMetrics{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
