@@ -199,3 +199,19 @@ func rules(t testing.TB, name string, accept bool, text ...string) state.BGPFilt
 	}
 	return state.BGPFilter{Name: name, Rules: state.NewRules(r), Accept: accept}
 }
+
+// apply adds the objects to a speaker that has none.
+func apply(t testing.TB, s *bgp.Speaker, objects ...state.Object) {
+	t.Helper()
+	want := state.Snapshot{}
+	want.Put(objects...)
+	var changes []state.Change[state.Object]
+	for _, o := range want.Sorted() {
+		changes = append(changes, state.Change[state.Object]{Action: state.Add, After: o})
+	}
+	for _, err := range s.Apply(context.Background(), changes) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

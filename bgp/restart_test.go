@@ -25,6 +25,12 @@ type process struct {
 
 func startProcess(t *testing.T, dir string, restarting bool, objects ...state.Object) *process {
 	t.Helper()
+	return startProcessOn(t, nil, dir, restarting, objects...)
+}
+
+// startProcessOn starts it on another host.
+func startProcessOn(t *testing.T, h *bgptest.Host, dir string, restarting bool, objects ...state.Object) *process {
+	t.Helper()
 	s := state.Snapshot{}
 	s.Put(objects...)
 	b, err := json.Marshal(s)
@@ -35,6 +41,9 @@ func startProcess(t *testing.T, dir string, restarting bool, objects ...state.Ob
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(os.Args[0]), out: &lines{}, log: &lines{}}
+	if h != nil {
+		p.cmd = h.Command(os.Args[0])
+	}
 	p.cmd.Env = append(os.Environ(), processFolder+"="+dir)
 	if restarting {
 		p.cmd.Env = append(p.cmd.Env, processRestarting+"=1")

@@ -28,6 +28,9 @@ func BIRD(t testing.TB, h *Host, c Config) Router {
 }
 
 func (b *bird) start(more ...string) {
+	if _, err := os.Stat(b.path("table")); err != nil {
+		b.Table(nil)
+	}
 	b.write()
 	args := []string{"bird", "-f", "-c", b.path("conf"), "-s", b.path("ctl"), "-P", b.path("pid")}
 	b.daemon = startDaemon(b.h.t, b.h, append(args, more...)...)
@@ -60,6 +63,7 @@ func (b *bird) write() {
 
 func (b *bird) conf() string {
 	var s strings.Builder
+	fmt.Fprintf(&s, "protocol static table4 { ipv4;\ninclude %q;\n}\n", b.path("table"))
 	fmt.Fprintf(&s, "router id %s;\nlog stderr all;\nprotocol device {}\nprotocol direct { ipv4; ipv6; }\n", b.c.RouterID)
 	for _, f := range []string{"4", "6"} {
 		fmt.Fprintf(&s, "protocol static s%[1]s { ipv%[1]s;\n", f)
@@ -152,6 +156,21 @@ func (b *bird) Withdraw(prefix string) {
 	delete(b.routes, prefix)
 	b.write()
 	b.must("configure")
+}
+
+// Table announces these prefixes beside the others, in place of those of an earlier
+// call.
+func (b *bird) Table(prefixes []string) {
+	var s strings.Builder
+	for _, p := range prefixes {
+		fmt.Fprintf(&s, "route %s blackhole;\n", p)
+	}
+	if err := os.WriteFile(b.path("table"), []byte(s.String()), 0o600); err != nil {
+		b.h.t.Fatal(err)
+	}
+	if b.daemon != nil {
+		b.must("configure")
+	}
 }
 
 func (b *bird) Has(prefix string) bool {
