@@ -48,6 +48,7 @@ var arrows = []arrow{
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
 	},
+	{from: "bgp/bgptest", why: "bgptest serves the tests of every package"},
 	{from: "bgp/...", may: []string{"state/...", "bgp/..."}, why: "the speaker is a kind like the others"},
 	{
 		from: "cni/...", may: []string{"state/...", "render/...", "reconcile/...", "kernel/...", "cni/..."},
@@ -85,7 +86,7 @@ var arrows = []arrow{
 }
 
 // testsOnly: what only tests may import.
-var testsOnly = []string{"kernel/nstest"}
+var testsOnly = []string{"kernel/nstest", "bgp/bgptest"}
 
 // owners: modules that belong to one folder, in tests too.
 var owners = []struct {

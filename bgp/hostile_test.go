@@ -98,7 +98,7 @@ func TestHostilePeer(t *testing.T) {
 		"an unknown optional attribute": {send: func(r *raw) {
 			r.update(7, 0xc0, 200, 3, 1, 2, 3)
 		}},
-		"an unknown well-known attribute": {send: func(r *raw) { r.update(8, 0x40, 201, 1, 0) }, log: "malformed"},
+		"an unknown well-known attribute": {send: func(r *raw) { r.update(8, 0x40, 201, 1, 0) }, down: "unrecognized well known attribute"},
 		"an origin that is not":           {send: func(r *raw) { r.update(9, 0x80, 4, 3, 0, 0, 1) }, log: "malformed"},
 		"a truncated update":              {send: func(r *raw) { r.send(packet.BGP_MSG_UPDATE, []byte{0, 9, 1}) }, down: "malformed"},
 		"a wish for an unknown family":    {send: func(r *raw) { r.send(packet.BGP_MSG_ROUTE_REFRESH, []byte{0, 99, 0, 99}) }},

@@ -9,9 +9,6 @@ func (r *rendering) notCarriedOut(f *desired.File) {
 		if p.Encapsulation != desired.NoEncapsulation {
 			r.warn(p.Pos.String(), "encapsulation: %s is not carried out by this version: "+
 				"pool %s gets no routes to other nodes", p.Encapsulation, p.CIDR)
-		} else if p.Reachability == desired.ByBGP {
-			r.warn(p.Pos.String(), "reachability: bgp is not carried out by this version: "+
-				"pool %s gets no routes to other nodes; set reachability: static where they share a subnet", p.CIDR)
 		}
 	}
 }
