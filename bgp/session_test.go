@@ -11,7 +11,6 @@ import (
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/bgp/bgptest"
-	"github.com/plumbnet/plumb/kernel/nstest"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -191,7 +190,7 @@ func TestDynamicNeighbour(t *testing.T) {
 // The listen port belongs to another: sessions that the speaker calls come up, and
 // it says what is amiss.
 func TestListenPortTaken(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	alone(t, func(t *testing.T) {
 		h := wire(t)
 		taken, err := net.Listen("tcp4", "0.0.0.0:179")
 		if err != nil {
