@@ -198,9 +198,10 @@ func TestListenPortTaken(t *testing.T) {
 		}
 		defer taken.Close()
 		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
-		n := open(t, bgp.Options{})
+		n := open(t, bgp.Options{Restarting: true}) // whose end does not depend on the port either
 		n.want(speaker(64512), peer4(64513))
 		bgptest.Eventually(t, "up by calling", func() bool { return n.up(far4) }, r.Status)
+		bgptest.Eventually(t, "settled", n.isSettled, n.log.String)
 		if w := n.Warnings(); len(w) != 1 || !strings.Contains(w[0], "port 179") {
 			t.Errorf("warnings: %q", w)
 		}
