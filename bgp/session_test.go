@@ -130,6 +130,31 @@ func TestMaxPrefixes(t *testing.T) {
 	})
 }
 
+// A dynamic neighbour with too many prefixes is held off too, though GoBGP would
+// take it again at once.
+func TestMaxPrefixesOfDynamicNeighbour(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		r := bgptest.BIRD(t, wire(t), bgptest.Config{ASN: 64512, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		r.Announce("10.244.2.0/24")
+		n := open(t, bgp.Options{LimitRetry: 6 * time.Second})
+		p := peer4(64512)
+		p.Address, p.Prefix, p.MaxPrefixes = netip.Addr{}, prefix("192.0.2.0/24"), 1
+		n.want(speaker(64512), p)
+		n.learns("10.244.2.0/24", far4)
+		r.Announce("10.244.3.0/24")
+		n.learns("10.244.2.0/24")
+		if !strings.Contains(n.log.String(), "more prefixes than maxPrefixes allows") {
+			t.Error("it is not said")
+		}
+		r.Withdraw("10.244.3.0/24")
+		time.Sleep(3 * time.Second) // BIRD calls meanwhile
+		if n.up(far4) {
+			t.Error("it was taken again at once")
+		}
+		n.learns("10.244.2.0/24", far4)
+	})
+}
+
 // A peer that is stopped in mid-air is noticed by its silence; its routes stay for
 // its restart time, and are there again when it goes on.
 func TestHoldTimer(t *testing.T) {

@@ -173,6 +173,15 @@ func (b *bird) Table(prefixes []string) {
 	}
 }
 
+// Flap takes back what Announce announced, and announces it again, in no time.
+func (b *bird) Flap(announce bool) {
+	if announce {
+		b.must("enable s4")
+	} else {
+		b.must("disable s4")
+	}
+}
+
 func (b *bird) Has(prefix string) bool {
 	out, _ := b.ctl("show route where source = RTS_BGP")
 	for line := range strings.Lines(out) {
