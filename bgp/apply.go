@@ -126,7 +126,7 @@ func (t *transaction) run() error {
 		}
 	}
 	t.changePrefixes()
-	t.current.Store(t.now) // for the names of sessions that come up at once
+	t.current.Store(t.now.clone()) // for the names of sessions that come up at once
 	t.startSessions()
 	return nil
 }
