@@ -176,6 +176,25 @@ func TestHoldTimer(t *testing.T) {
 	})
 }
 
+// This node calls itself by another ASN on one session, over more than one hop.
+func TestLocalASN(t *testing.T) {
+	each(t, func(t *testing.T, start bgptest.Start) {
+		far := far(65000)
+		far.Multihop = 3
+		r := start(t, wire(t), bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far}})
+		r.Announce("10.244.2.0/24")
+		n := open(t, bgp.Options{})
+		p := peer4(64513)
+		p.LocalASN, p.TTL = 65000, 3
+		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		n.learns("10.244.2.0/24", far4)
+		has(t, r, "10.244.1.0/24", true)
+		if s := r.Show("10.244.1.0/24"); !strings.Contains(s, "65000") || strings.Contains(s, "64512") {
+			t.Errorf("the AS path:\n%s", s)
+		}
+	})
+}
+
 func TestRouteRefresh(t *testing.T) {
 	each(t, func(t *testing.T, start bgptest.Start) {
 		r := start(t, wire(t), bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
