@@ -49,7 +49,11 @@ var arrows = []arrow{
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
 	},
 	{from: "bgp/bgptest", why: "bgptest serves the tests of every package"},
-	{from: "bgp/...", may: []string{"state/...", "bgp/..."}, why: "the speaker is a kind like the others"},
+	{
+		from: "bgp/...", may: []string{"state/...", "bgp/..."},
+		tests: []string{"reconcile", "render"}, // that it implements reconcile.Ops
+		why:   "the speaker is a kind like the others",
+	},
 	{
 		from: "cni/...", may: []string{"state/...", "render/...", "reconcile/...", "kernel/...", "cni/..."},
 		why: "the CNI plugin is small, and needs no agent",

@@ -126,7 +126,7 @@ func (t *transaction) run() error {
 		}
 	}
 	t.changePrefixes()
-	t.current.Store(t.now) // for the names of sessions that come up at once
+	t.current.Store(t.now.clone()) // for the names of sessions that come up at once
 	t.startSessions()
 	return nil
 }
@@ -174,7 +174,7 @@ func (t *transaction) startSessions() {
 		p := t.now.peers[id]
 		if p.Address.IsValid() {
 			t.seenMu.Lock()
-			t.seenOf(p.Address)
+			t.seenOf(p.Address).calls = !p.Passive
 			t.countDown()
 			t.seenMu.Unlock()
 		}
@@ -200,11 +200,13 @@ func (t *transaction) changePrefixes() {
 
 // originateAll announces what is not announced as it should be, with its marks.
 func (t *transaction) originateAll() {
+	marks := t.ownMarks(t.now)
 	for prefix, p := range t.now.prefixes {
-		if old, ok := t.originated[prefix]; ok && old.BGPPrefix == p && old.communities == t.communitiesOf(t.now, p) {
+		communities := t.communitiesOf(p, marks)
+		if old, ok := t.originated[prefix]; ok && old.BGPPrefix == p && old.communities == communities {
 			continue
 		}
-		if err := t.originate(t.now, p); err != nil {
+		if err := t.originate(p, communities); err != nil {
 			t.fail(p.Key(), err)
 			delete(t.now.prefixes, prefix)
 		}

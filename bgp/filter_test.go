@@ -69,7 +69,8 @@ func TestExportFilter(t *testing.T) {
 		n := open(t, bgp.Options{})
 		p := peer4(64513)
 		own := []state.Object{
-			state.BGPPrefix{Prefix: prefix("10.244.1.0/24")}, state.BGPPrefix{Prefix: prefix("203.0.113.0/24"), Communities: "64512:200"},
+			state.BGPPrefix{Prefix: prefix("10.244.1.0/24")},
+			state.BGPPrefix{Prefix: prefix("203.0.113.0/24"), Communities: "64512:200"},
 			state.BGPPrefix{Prefix: prefix("fd00:10:244:1::/64")},
 		}
 		want := func(p state.BGPPeer, more ...state.Object) {

@@ -183,13 +183,13 @@ func (s *Speaker) closeGate(g *gate) {
 	<-g.done
 }
 
-// await looks at the peers until ok is true of all; false: the time was over before.
-func (s *Speaker) await(deadline time.Time, ok func(*api.Peer) bool) bool {
+// await looks at the peers until ok is true of all, or the time is over.
+func (s *Speaker) await(deadline time.Time, ok func(*api.Peer) bool) {
 	for {
 		all := true
 		_ = s.server.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) { all = all && ok(p) })
 		if all || time.Now().After(deadline) {
-			return all
+			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -23,7 +23,6 @@ type node struct {
 
 	mu      sync.Mutex
 	routes  map[netip.Prefix][]bgp.Path
-	ends    map[bgp.EndOfRIB]int
 	gone    map[netip.Prefix]int
 	settled bool
 }
@@ -52,7 +51,7 @@ func open(t testing.TB, o bgp.Options) *node {
 	t.Helper()
 	n := &node{
 		t: t, have: state.Snapshot{}, log: &lines{},
-		routes: map[netip.Prefix][]bgp.Path{}, ends: map[bgp.EndOfRIB]int{}, gone: map[netip.Prefix]int{},
+		routes: map[netip.Prefix][]bgp.Path{}, gone: map[netip.Prefix]int{},
 	}
 	o.Log = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -87,9 +86,6 @@ func (n *node) follow(ctx context.Context) {
 			} else {
 				n.routes[u.Prefix] = u.Paths
 			}
-		}
-		for _, e := range b.EndOfRIBs {
-			n.ends[e]++
 		}
 		n.settled = b.Settled
 		n.mu.Unlock()
@@ -155,11 +151,10 @@ func (n *node) withdrawn(p string) bool {
 	return n.gone[prefix(p)] > 0
 }
 
-// ended counts the End-of-RIBs that were seen.
-func (n *node) ended(e bgp.EndOfRIB) int {
+func (n *node) isSettled() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.ends[e]
+	return n.settled
 }
 
 func (n *node) learns(prefix string, hops ...string) {

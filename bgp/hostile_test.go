@@ -86,6 +86,7 @@ func (r *raw) update(n byte, more ...byte) {
 // A peer that sends what it should not is told apart from the others: the speaker
 // says what it saw, goes on, and takes the peer again.
 func TestHostilePeer(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		send func(*raw)
 		log  string // said in the log

@@ -17,12 +17,20 @@ const (
 
 // each runs body against each implementation, in a namespace of its own.
 func each(t *testing.T, body func(t *testing.T, start bgptest.Start)) {
+	t.Parallel()
 	for name, start := range bgptest.Routers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			nstest.Run(t, func(t *testing.T) { body(t, start) })
 		})
 	}
+}
+
+// alone runs body in a namespace of its own.
+func alone(t *testing.T, body func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	nstest.Run(t, body)
 }
 
 func wire(t testing.TB) *bgptest.Host {

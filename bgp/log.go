@@ -19,8 +19,8 @@ import (
 type serverLog struct {
 	speaker *Speaker
 	log     *slog.Logger
-	// down counts the sessions that are to come up: while there are any, GoBGP is
-	// asked for its debugging messages, for only they say why a connection failed.
+	// down counts the sessions that this node calls in vain: while there are any,
+	// GoBGP is asked for its debugging messages, for only they say why.
 	down atomic.Int32
 
 	mu      sync.Mutex
@@ -42,10 +42,18 @@ func (l *serverLog) Error(msg string, f log.Fields) {
 	}
 }
 
-func (l *serverLog) Warn(msg string, f log.Fields)  { l.other(msg, f) }
-func (l *serverLog) Info(msg string, f log.Fields)  { l.other(msg, f) }
-func (l *serverLog) Debug(msg string, f log.Fields) { l.read(msg, f) }
-func (l *serverLog) SetLevel(log.LogLevel)          {}
+func (l *serverLog) Warn(msg string, f log.Fields) { l.other(msg, f) }
+func (l *serverLog) Info(msg string, f log.Fields) { l.other(msg, f) }
+func (l *serverLog) SetLevel(log.LogLevel)         {}
+
+// Debug is called for every route.
+func (l *serverLog) Debug(msg string, f log.Fields) {
+	if msg == failedToConnect {
+		l.read(msg, f)
+	}
+}
+
+const failedToConnect = "failed to connect"
 
 func (l *serverLog) GetLevel() log.LogLevel {
 	if l.down.Load() > 0 {
@@ -93,7 +101,7 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 	case "prefix limit reached":
 		s.noteError(peer, "the peer announces more prefixes than maxPrefixes allows")
 		go s.sawLimit(peer)
-	case "failed to connect":
+	case failedToConnect:
 		s.noteError(peer, connectWords(fmt.Sprint(f["Error"])))
 	case "failed to set md5", "failed to unset md5":
 		l.log.Error("BGP: the password cannot be set, and those who call are not asked for it", "peer", s.nameOf(peer), "err", f["Err"])

@@ -75,6 +75,14 @@ func speakerProcess(dir string, restarting bool) error {
 				fmt.Println("+", u.Prefix, u.Paths[0].NextHop)
 			}
 		}
+		for _, e := range b.EndOfRIBs {
+			fmt.Println("end", e.Peer, e.IPv6)
+		}
+		if b.Sessions {
+			for _, e := range s.Sessions() {
+				fmt.Println("session", e.Address, e.State, e.Restarting, e.LastError)
+			}
+		}
 		if b.Settled && !settled {
 			settled = true
 			fmt.Println("settled")

@@ -14,15 +14,11 @@ import (
 	"github.com/plumbnet/plumb/state"
 )
 
-// communitiesOf gives the marks and communities of a prefix that this node
-// originates.
-func (s *Speaker) communitiesOf(c *config, p state.BGPPrefix) string {
+// ownMarks gives the marks of all that this node originates.
+func (s *Speaker) ownMarks(c *config) []string {
 	var out []string
 	if s.generation > 0 {
 		out = append(out, mark(s.generation, 0))
-	}
-	if !p.NextHop.IsValid() {
-		out = append(out, mark(s.generation, markNoHop))
 	}
 	for _, key := range c.origins() {
 		if key.matchesOwn() {
@@ -31,6 +27,16 @@ func (s *Speaker) communitiesOf(c *config, p state.BGPPrefix) string {
 			}
 		}
 	}
+	return out
+}
+
+// communitiesOf gives the marks and communities of a prefix that this node
+// originates.
+func (s *Speaker) communitiesOf(p state.BGPPrefix, marks []string) string {
+	out := slices.Clip(marks)
+	if !p.NextHop.IsValid() {
+		out = append(out, mark(s.generation, markNoHop))
+	}
 	if p.Communities != "" {
 		out = append(out, p.Communities)
 	}
@@ -38,8 +44,7 @@ func (s *Speaker) communitiesOf(c *config, p state.BGPPrefix) string {
 }
 
 // originate announces a prefix, or changes what is announced of it.
-func (s *Speaker) originate(c *config, p state.BGPPrefix) error {
-	communities := s.communitiesOf(c, p)
+func (s *Speaker) originate(p state.BGPPrefix, communities string) error {
 	path := apiPath(p.Prefix, p.NextHop, strings.Split(communities, ","))
 	if _, err := s.server.AddPath(context.Background(), &api.AddPathRequest{TableType: api.TableType_GLOBAL, Path: path}); err != nil {
 		return err

@@ -54,6 +54,7 @@ type seen struct {
 	said  string // the error that the log said last while it was down
 	// changes counts those of state.
 	changes int
+	calls   bool // this node calls the peer
 }
 
 // unstick ends an opening that gets nowhere. GoBGP gives it four minutes, as RFC
@@ -128,7 +129,7 @@ func (s *Speaker) seenOf(peer netip.Addr) *seen {
 func (s *Speaker) countDown() {
 	down := int32(0)
 	for _, e := range s.seen {
-		if e.state != Established {
+		if e.calls && e.state != Established {
 			down++
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/bgp/bgptest"
-	"github.com/plumbnet/plumb/kernel/nstest"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -131,6 +130,31 @@ func TestMaxPrefixes(t *testing.T) {
 	})
 }
 
+// A dynamic neighbour with too many prefixes is held off too, though GoBGP would
+// take it again at once.
+func TestMaxPrefixesOfDynamicNeighbour(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		r := bgptest.BIRD(t, wire(t), bgptest.Config{ASN: 64512, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		r.Announce("10.244.2.0/24")
+		n := open(t, bgp.Options{LimitRetry: 6 * time.Second})
+		p := peer4(64512)
+		p.Address, p.Prefix, p.MaxPrefixes = netip.Addr{}, prefix("192.0.2.0/24"), 1
+		n.want(speaker(64512), p)
+		n.learns("10.244.2.0/24", far4)
+		r.Announce("10.244.3.0/24")
+		n.learns("10.244.2.0/24")
+		if !strings.Contains(n.log.String(), "more prefixes than maxPrefixes allows") {
+			t.Error("it is not said")
+		}
+		r.Withdraw("10.244.3.0/24")
+		time.Sleep(3 * time.Second) // BIRD calls meanwhile
+		if n.up(far4) {
+			t.Error("it was taken again at once")
+		}
+		n.learns("10.244.2.0/24", far4)
+	})
+}
+
 // A peer that is stopped in mid-air is noticed by its silence; its routes stay for
 // its restart time, and are there again when it goes on.
 func TestHoldTimer(t *testing.T) {
@@ -149,6 +173,25 @@ func TestHoldTimer(t *testing.T) {
 		bgptest.Eventually(t, "the reason is said", func() bool { return strings.Contains(n.session(far4).LastError, "hold timer expired") })
 		r.Thaw()
 		n.learns("10.244.2.0/24", far4)
+	})
+}
+
+// This node calls itself by another ASN on one session, over more than one hop.
+func TestLocalASN(t *testing.T) {
+	each(t, func(t *testing.T, start bgptest.Start) {
+		far := far(65000)
+		far.Multihop = 3
+		r := start(t, wire(t), bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far}})
+		r.Announce("10.244.2.0/24")
+		n := open(t, bgp.Options{})
+		p := peer4(64513)
+		p.LocalASN, p.TTL = 65000, 3
+		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		n.learns("10.244.2.0/24", far4)
+		has(t, r, "10.244.1.0/24", true)
+		if s := r.Show("10.244.1.0/24"); !strings.Contains(s, "65000") || strings.Contains(s, "64512") {
+			t.Errorf("the AS path:\n%s", s)
+		}
 	})
 }
 
@@ -191,7 +234,7 @@ func TestDynamicNeighbour(t *testing.T) {
 // The listen port belongs to another: sessions that the speaker calls come up, and
 // it says what is amiss.
 func TestListenPortTaken(t *testing.T) {
-	nstest.Run(t, func(t *testing.T) {
+	alone(t, func(t *testing.T) {
 		h := wire(t)
 		taken, err := net.Listen("tcp4", "0.0.0.0:179")
 		if err != nil {
@@ -199,9 +242,10 @@ func TestListenPortTaken(t *testing.T) {
 		}
 		defer taken.Close()
 		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
-		n := open(t, bgp.Options{})
+		n := open(t, bgp.Options{Restarting: true}) // whose end does not depend on the port either
 		n.want(speaker(64512), peer4(64513))
 		bgptest.Eventually(t, "up by calling", func() bool { return n.up(far4) }, r.Status)
+		bgptest.Eventually(t, "settled", n.isSettled, n.log.String)
 		if w := n.Warnings(); len(w) != 1 || !strings.Contains(w[0], "port 179") {
 			t.Errorf("warnings: %q", w)
 		}

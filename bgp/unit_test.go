@@ -224,8 +224,10 @@ func TestGroupsFromSpecialToGeneral(t *testing.T) {
 	c := newConfig()
 	c.speaker = &state.BGPSpeaker{ASN: 1}
 	for _, p := range []state.BGPPeer{
-		{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Prefix: netip.MustParsePrefix("10.0.0.0/24"), ASN: 1},
-		{Address: netip.MustParseAddr("10.0.0.1"), Reflect: true}, {Address: netip.MustParseAddr("10.0.0.2"), Reflect: true},
+		{Prefix: netip.MustParsePrefix("10.0.0.0/8")},
+		{Prefix: netip.MustParsePrefix("10.0.0.0/24"), ASN: 1},
+		{Address: netip.MustParseAddr("10.0.0.1"), Reflect: true},
+		{Address: netip.MustParseAddr("10.0.0.2"), Reflect: true},
 	} {
 		c.peers[p.Key().ID] = p
 	}

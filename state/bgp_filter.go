@@ -156,7 +156,7 @@ func (r *BGPRule) take(words []string) (used int, done bool, err error) {
 			return 3, false, err
 		}
 	case "community":
-		r.Communities = strings.Split(value, ",")
+		r.Communities, err = communities(value)
 	case "as-path":
 		r.ASPath, err = strconv.Unquote(value)
 	case "next-hop":
@@ -168,13 +168,27 @@ func (r *BGPRule) take(words []string) (used int, done bool, err error) {
 	case "med":
 		r.MED, err = numberPointer(value)
 	case "add-community":
-		r.AddCommunities = strings.Split(value, ",")
+		r.AddCommunities, err = communities(value)
 	case "prepend":
 		r.Prepend, err = strconv.Atoi(value)
 	default:
 		err = fmt.Errorf("unexpected %q", words[0])
 	}
 	return 2, false, err
+}
+
+// communities reads what NewCommunities wrote: A:B and A:B:C.
+func communities(s string) ([]string, error) {
+	list := strings.Split(s, ",")
+	for _, c := range list {
+		parts := strings.Split(c, ":")
+		for _, p := range parts {
+			if _, err := strconv.ParseUint(p, 10, 32); err != nil || len(parts) < 2 || len(parts) > 3 {
+				return nil, fmt.Errorf("%q is not a community", c)
+			}
+		}
+	}
+	return list, nil
 }
 
 func numberPointer(s string) (*uint32, error) {

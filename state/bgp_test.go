@@ -109,3 +109,20 @@ func TestResets(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// What is read of any text is written and read again as the same.
+func FuzzRules(f *testing.F) {
+	f.Add(`prefix 10.0.0.0/8 16-24 community 1:2,1:2:3 as-path "^1 \"_;" next-hop 10.0.0.1/32 source ::/0 local-pref 1 med 0 add-community 1:1 prepend 2 accept; reject`)
+	f.Add(`next; prefix ::/0 0-0 reject`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := Rules(text).List()
+		if err != nil {
+			return
+		}
+		canonical := NewRules(list)
+		again, err := canonical.List()
+		if err != nil || NewRules(again) != canonical {
+			t.Errorf("%q became %q, and that %q: %v", text, canonical, NewRules(again), err)
+		}
+	})
+}

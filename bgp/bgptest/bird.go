@@ -34,7 +34,7 @@ func (b *bird) start(more ...string) {
 	b.write()
 	args := []string{"bird", "-f", "-c", b.path("conf"), "-s", b.path("ctl"), "-P", b.path("pid")}
 	b.daemon = startDaemon(b.h.t, b.h, append(args, more...)...)
-	Eventually(b.h.t, "BIRD runs", func() bool { _, err := b.ctl("show status"); return err == nil }, b.text)
+	b.runs(func() error { _, err := b.ctl("show status"); return err })
 }
 
 func (b *bird) Restart() { b.start("-R") }
@@ -170,6 +170,15 @@ func (b *bird) Table(prefixes []string) {
 	}
 	if b.daemon != nil {
 		b.must("configure")
+	}
+}
+
+// Flap takes back what Announce announced, and announces it again, in no time.
+func (b *bird) Flap(announce bool) {
+	if announce {
+		b.must("enable s4")
+	} else {
+		b.must("disable s4")
 	}
 }
 

@@ -3,79 +3,50 @@ package bgptest
 import (
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// frr is FRR's bgpd with its zebra.
+// frr is FRR's bgpd.
 type frr struct {
-	zebra, bgpd *daemon
-	h           *Host
-	c           Config
-	dir         string
-	routes      map[string][]string // communities by prefix
+	bgpd   *daemon
+	h      *Host
+	c      Config
+	dir    string
+	routes map[string][]string // communities by prefix
 }
 
 // frrFolder is where Debian has FRR's programs.
 const frrFolder = "/usr/lib/frr/"
 
-// FRR starts zebra and bgpd.
+// FRR starts bgpd.
 func FRR(t testing.TB, h *Host, c Config) Router {
 	t.Helper()
-	r := &frr{h: h, c: c, routes: map[string][]string{}}
-	r.folder()
-	if err := os.WriteFile(r.path("zebra.conf"), []byte("hostname zebra\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	who := []string{"-u", "frr", "-g", "frr", "--log", "stdout"}
-	args := []string{frrFolder + "zebra", "-f", r.path("zebra.conf"), "-i", r.path("zebra.pid"), "-z", r.path("zserv.api"), "--vty_socket", r.dir}
-	if c.Restart > 0 {
-		args = append(args, "-K", "60")
-	}
-	r.zebra = startDaemon(t, h, append(args, who...)...)
-	Eventually(t, "zebra runs", func() bool { _, err := os.Stat(r.path("zserv.api")); return err == nil }, r.zebra.text)
+	r := &frr{h: h, c: c, dir: t.TempDir(), routes: map[string][]string{}}
 	r.start()
 	return r
-}
-
-// folder makes one that the user frr can write: the test's own cannot be reached.
-func (r *frr) folder() {
-	dir, err := os.MkdirTemp("", "frr")
-	if err != nil {
-		r.h.t.Fatal(err)
-	}
-	r.h.t.Cleanup(func() { os.RemoveAll(dir) })
-	u, err := user.Lookup("frr")
-	if err != nil {
-		r.h.t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chown(dir, uid, gid); err != nil {
-		r.h.t.Fatal(err)
-	}
-	r.dir = dir
 }
 
 func (r *frr) Restart() { r.start() }
 
 func (r *frr) start() {
-	if err := os.WriteFile(r.path("bgpd.conf"), []byte(r.conf()), 0o644); err != nil {
-		r.h.t.Fatal(err)
+	for name, text := range map[string]string{"bgpd.conf": r.conf(), "vtysh.conf": ""} {
+		if err := os.WriteFile(r.path(name), []byte(text), 0o600); err != nil {
+			r.h.t.Fatal(err)
+		}
 	}
+	// It stays root, the only user that a user namespace has, and does without zebra,
+	// which refuses to.
 	args := []string{
-		frrFolder + "bgpd", "-f", r.path("bgpd.conf"), "-i", r.path("bgpd.pid"), "-z", r.path("zserv.api"),
-		"--vty_socket", r.dir, "-u", "frr", "-g", "frr", "--log", "stdout",
+		frrFolder + "bgpd", "-f", r.path("bgpd.conf"), "-i", r.path("bgpd.pid"), "-Z", "--vty_socket", r.dir, "-S", "--log", "stdout",
 	}
 	if r.c.Port != 0 {
 		args = append(args, "-p", fmt.Sprint(r.c.Port))
 	}
 	r.bgpd = startDaemon(r.h.t, r.h, args...)
-	Eventually(r.h.t, "bgpd runs", func() bool { _, err := r.vty("show version"); return err == nil }, r.bgpd.text)
+	r.bgpd.runs(func() error { _, err := r.vty("show version"); return err })
 }
 
 func (r *frr) Name() string            { return "frr" }
@@ -83,7 +54,7 @@ func (r *frr) path(name string) string { return filepath.Join(r.dir, name) }
 
 // vty runs commands; those of configuration are lines of one session.
 func (r *frr) vty(commands ...string) (string, error) {
-	args := []string{"vtysh", "--vty_socket", r.dir, "-d", "bgpd"}
+	args := []string{"vtysh", "--vty_socket", r.dir, "--config_dir", r.dir, "-d", "bgpd"}
 	for _, c := range commands {
 		args = append(args, "-c", c)
 	}
@@ -129,6 +100,7 @@ func (r *frr) conf() string {
 			line("passive")
 		}
 	}
+	hop6 := "" // without zebra it does not know the device's own addresses
 	for _, f := range []struct {
 		name string
 		on   func(Peer) bool
@@ -137,6 +109,10 @@ func (r *frr) conf() string {
 		for _, p := range r.c.Peers {
 			if f.on(p) {
 				fmt.Fprintf(&s, "  neighbor %[1]s activate\n  neighbor %[1]s soft-reconfiguration inbound\n", p.Address)
+				if f.name == "ipv6" && !strings.Contains(p.Local, ":") {
+					fmt.Fprintf(&s, "  neighbor %s route-map hop6 out\n", p.Address)
+					hop6 = "route-map hop6 permit 10\n set ipv6 next-hop global " + r.h.address6() + "\n"
+				}
 				if p.Client {
 					fmt.Fprintf(&s, "  neighbor %s route-reflector-client\n", p.Address)
 				}
@@ -149,6 +125,7 @@ func (r *frr) conf() string {
 		}
 		s.WriteString(" exit-address-family\n")
 	}
+	s.WriteString(hop6)
 	for prefix, communities := range r.routes {
 		s.WriteString(strings.Join(r.routeMap(prefix, communities), "\n") + "\n")
 	}

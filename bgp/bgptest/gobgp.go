@@ -32,7 +32,7 @@ func GoBGP(t testing.TB, h *Host, c Config) Router {
 func (g *gobgp) start(more ...string) {
 	args := []string{"gobgpd", "-f", g.conf, "--api-hosts", "127.0.0.1:50051", "--pprof-disable"}
 	g.daemon = startDaemon(g.h.t, g.h, append(args, more...)...)
-	Eventually(g.h.t, "gobgpd runs", func() bool { _, err := g.cli("neighbor"); return err == nil }, g.text)
+	g.runs(func() error { _, err := g.cli("neighbor"); return err })
 }
 
 // Restart announces again at once: gobgpd keeps nothing, and waits with its

@@ -109,6 +109,19 @@ func startDaemon(t testing.TB, h *Host, args ...string) *daemon {
 	return d
 }
 
+// runs waits until the process answers, and fails at once where it ends.
+func (d *daemon) runs(answers func() error) {
+	d.t.Helper()
+	Eventually(d.t, d.cmd.String()+" answers", func() bool {
+		select {
+		case <-d.done:
+			d.t.Fatalf("%s ended:\n%s", d.cmd, d.text())
+		default:
+		}
+		return answers() == nil
+	}, d.text)
+}
+
 func (d *daemon) signal(s os.Signal) {
 	select {
 	case <-d.done:
