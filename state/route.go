@@ -41,6 +41,12 @@ func (t RouteType) String() string {
 		return "unicast"
 	case Blackhole:
 		return "blackhole"
+	case 7: // these are others' alone
+		return "unreachable"
+	case 8:
+		return "prohibit"
+	case 9:
+		return "throw"
 	}
 	return strconv.Itoa(int(t))
 }
