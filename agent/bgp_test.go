@@ -3,12 +3,14 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/bgp/bgptest"
 	"github.com/plumbnet/plumb/kernel/nstest"
+	"github.com/plumbnet/plumb/state"
 )
 
 // withTwo is a node with two routers, each on a link of its own.
@@ -64,10 +66,8 @@ func hasRoute(t *testing.T, want bool, text string) {
 
 func statusOf(t *testing.T) (s Status) {
 	t.Helper()
-	code, text := get(t, "/status")
-	if code != 200 {
-		t.Fatalf("status %d %s", code, text)
-	}
+	var text string
+	soon(t, "it tells its status", func() bool { var code int; code, text = get(t, "/status"); return code == 200 })
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
@@ -203,5 +203,81 @@ func TestNextHopsFollowTheHostsRoutes(t *testing.T) {
 		if text := nstest.Sh(t, "ip route show 10.244.1.0/24"); text != "blackhole 10.244.1.0/24 proto 112" {
 			t.Errorf("the podCIDR: %s", text)
 		}
+	})
+}
+
+// An address that no podCIDR covers is announced while its endpoint is wired, and a
+// password file counts as soon as it is written.
+func TestWhatIsAnnouncedAndPasswords(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad")
+		h := bgptest.NewHost(t, "eth0", []string{"192.0.2.1/24"}, []string{"192.0.2.2/24"})
+		a := bgptest.BIRD(t, h, bgptest.Config{ASN: 64601, RouterID: "192.0.2.2", Peers: []bgptest.Peer{
+			{Address: "192.0.2.1", Local: "192.0.2.2", ASN: 64512, IPv4: true, Password: "secret"},
+		}})
+		o := options(t, "")
+		secret := o.StateDir + ".password"
+		write(t, o.File, fmt.Sprintf(`apiVersion: plumb/v1
+pools: [{cidr: 10.244.0.0/16}]
+nodes: [{name: n0, addresses: [192.0.2.1/24], podCIDRs: [10.244.1.0/24]}]
+bgp: {asn: 64512, peers: [{name: tor, address: 192.0.2.2, asn: 64601, passwordFile: %s}]}
+`, secret))
+		o.HTTP = "127.0.0.1:9178"
+		log := start(t, o)
+		var s Status
+		warns := func(what string, words ...string) {
+			t.Helper()
+			bgptest.Eventually(t, what, func() bool {
+				s = statusOf(t)
+				text := strings.Join(s.Warnings, "\n")
+				for _, w := range words {
+					if !strings.Contains(text, w) {
+						return false
+					}
+				}
+				return true
+			}, func() string { return fmt.Sprintf("%+v", s) }, log.String)
+		}
+		warns("the missing password is told, with the mend", "no session with peer tor", "no such file", "write the password into it")
+		write(t, secret, "wrong\n")
+		warns("that others can read it is told", "can be read by others (mode 0644); chmod 600 it")
+		nstest.Sh(t, "chmod 600 "+secret)
+		bgptest.Eventually(t, "with a wrong password it says why it does not come up", func() bool {
+			s = statusOf(t)
+			return s.BGP != nil && len(s.BGP.Sessions) == 1 && strings.Contains(s.BGP.Sessions[0].LastError, "password")
+		}, func() string { return fmt.Sprintf("%+v", s.BGP) })
+		write(t, secret, "secret\n")
+		bgptest.Eventually(t, "with the right one it does", func() bool { return a.Has("10.244.1.0/24") }, a.Status, log.String)
+		nstest.Sh(t, "rm "+secret)
+		warns("that it vanished is told", "no such file", "the earlier one stays in use")
+		if !a.Up("192.0.2.1") {
+			t.Error("the session ended with the password file")
+		}
+		if text := log.String() + fmt.Sprint(statusOf(t)); strings.Contains(text, "secret\"") || strings.Contains(text, "wrong") {
+			t.Errorf("a password is told:\n%s", text)
+		}
+
+		// Two addresses of a pod: one from the podCIDR, one that it brought along.
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(Endpoints(o.StateDir).Put(state.Endpoint{
+			ID: "a/eth0", Name: "default/a", Interface: "plb1", ContainerID: "a", IfName: "eth0", Network: "plumb",
+			Addresses: []netip.Addr{netip.MustParseAddr("10.244.1.5"), netip.MustParseAddr("10.244.7.5")},
+		}))
+		bgptest.Eventually(t, "the endpoint waits for its interface", func() bool { s = statusOf(t); return len(s.Pending) == 1 })
+		if a.Has("10.244.7.5/32") {
+			t.Error("it is announced without its interface")
+		}
+		nstest.Sh(t, "ip link add plb1 type veth peer name pod1; ip link set pod1 up")
+		bgptest.Eventually(t, "it is announced", func() bool { return a.Has("10.244.7.5/32") }, a.Status, log.String)
+		if a.Has("10.244.1.5/32") {
+			t.Error("what the podCIDR covers is announced by itself")
+		}
+		nstest.Sh(t, "ip link del plb1")
+		bgptest.Eventually(t, "it is withdrawn", func() bool { return !a.Has("10.244.7.5/32") }, a.Status, log.String)
 	})
 }
