@@ -26,8 +26,7 @@ func TestMain(m *testing.M) {
 	if file == "" {
 		os.Exit(m.Run())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM) // until the process ends
 	drain := make(chan os.Signal, 1)
 	signal.Notify(drain, syscall.SIGUSR1)
 	if err := Run(ctx, Options{
@@ -180,7 +179,7 @@ func TestARestartLosesNoPacket(t *testing.T) {
 
 		// A node whose file has no BGP any more learns nothing again: what it learned goes.
 		p.end(syscall.SIGTERM)
-		write(t, o.File, withTwo[:strings.Index(withTwo, "bgp:")])
+		write(t, o.File, withoutBGP)
 		startProcess(t, o.File)
 		bgptest.Eventually(t, "no learned routes", func() bool { return routes(t) == "" })
 	})

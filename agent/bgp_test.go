@@ -26,6 +26,9 @@ bgp:
     - {name: tor-b, address: 198.51.100.2, asn: 64601}
 `
 
+// withoutBGP is the same without its last section.
+var withoutBGP, _, _ = strings.Cut(withTwo, "bgp:")
+
 // twoRouters makes the node's links, and a BIRD at the end of each.
 func twoRouters(t *testing.T) (a, b bgptest.Router) {
 	t.Helper()
@@ -118,7 +121,7 @@ func TestRoutesFromASessionToTheKernel(t *testing.T) {
 		}
 
 		// Without BGP what was learned goes.
-		write(t, o.File, withTwo[:strings.Index(withTwo, "bgp:")])
+		write(t, o.File, withoutBGP)
 		bgptest.Eventually(t, "no learned routes", func() bool { return routes(t) == "" }, log.String)
 		bgptest.Eventually(t, "the router lost the node's", func() bool { return !a.Has("10.244.1.0/24") }, a.Status)
 		write(t, o.File, withTwo)

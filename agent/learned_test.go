@@ -29,7 +29,7 @@ func reconfigure(t *testing.T, l *learned, more ...state.Route) {
 	link := func(prefix, dev string) state.Route {
 		return state.NewRoute(netip.MustParsePrefix(prefix), state.TableMain, 2, state.NextHop{Dev: dev})
 	}
-	routes := append(more, link("192.0.2.0/24", "eth0"), link("198.51.100.0/24", "eth1"))
+	routes := append(slices.Clone(more), link("192.0.2.0/24", "eth0"), link("198.51.100.0/24", "eth1"))
 	if err := l.configure(render.NewLearned(f, render.NewHostRoutes(routes, render.Host{}), nil), netip.Addr.String); err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ func BenchmarkBGP(b *testing.B) {
 					start func(*testing.B) []int
 				}{
 					{"plumb", func(b *testing.B) []int { return receivePlumb(b, plumb) }},
-					{"bird", receiveBIRD}, {"frr", receiveFRR},
+					{"bird", receiveBIRD},
+					{"frr", receiveFRR},
 				} {
 					b.Run(r.name, func(b *testing.B) { got[r.name] = receive(b, n, r.start) })
 					fmt.Printf("  %-10s %v\n", r.name, got[r.name])
@@ -230,7 +231,7 @@ protocol bgp { local 192.0.2.1 as 64512; neighbor 192.0.2.2 as 64513; connect de
 }
 
 func receiveFRR(b *testing.B) []int {
-	dir, err := os.MkdirTemp("", "frr") // which the user frr can reach
+	dir, err := os.MkdirTemp("", "frr") //nolint:usetesting // the user frr must reach it
 	must(b, err)
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	sh(b, "chown frr:frr %s", dir)

@@ -126,9 +126,9 @@ func (r *bgpRendering) nodeWith(a netip.Addr) (*desired.Node, bool) {
 	return nil, false
 }
 
-// bothDial says whether a peer that is a node of the file has a session with this
-// node for which it, too, may call.
-func (r *bgpRendering) bothDial(p *desired.Peer, other *desired.Node) bool {
+// bothDial says whether another node has a session with this one for which it, too,
+// may call.
+func (r *bgpRendering) bothDial(other *desired.Node) bool {
 	for i := range r.file.BGP.Peers {
 		back := &r.file.BGP.Peers[i]
 		if !other.Matches(back.NodeSelector) {

@@ -54,7 +54,7 @@ func (r *bgpRendering) externalPeers() {
 			s.ClusterID = r.clusterID()
 		}
 		if other, ok := r.nodeWith(p.Address); ok {
-			s.Passive = s.Passive || r.bothDial(p, other) && !dials(r.addressTowards(p), p.Address)
+			s.Passive = s.Passive || r.bothDial(other) && !dials(r.addressTowards(p), p.Address)
 		}
 		r.families(&s, p.Families, at)
 		if r.password(&s, at) {

@@ -168,8 +168,14 @@ func TestTTL(t *testing.T) {
 		multihop     int
 		ttl, minimal uint8
 	}{
-		{false, 0, 0, 0}, {false, 1, 0, 0}, {false, 2, 2, 0}, {false, 255, 255, 0},
-		{true, 0, 0, 255}, {true, 1, 0, 255}, {true, 2, 0, 254}, {true, 255, 0, 1},
+		{false, 0, 0, 0},
+		{false, 1, 0, 0},
+		{false, 2, 2, 0},
+		{false, 255, 255, 0},
+		{true, 0, 0, 255},
+		{true, 1, 0, 255},
+		{true, 2, 0, 254},
+		{true, 255, 0, 1},
 	} {
 		if ttl, minimal := ttl(tc.security, tc.multihop); ttl != tc.ttl || minimal != tc.minimal {
 			t.Errorf("%+v: %d, %d", tc, ttl, minimal)
