@@ -14,6 +14,7 @@ import (
 	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -112,6 +113,7 @@ func Run(ctx context.Context, o Options) error {
 	if first != nil {
 		a.sources.bgp.passwords = a.lookAtPasswords(first.File)
 	}
+	a.sources.after = a.after
 	k.Sysctls.Lasts = a.sources.handWired
 	a.originals, a.routes = k.Originals, k.Routes
 	a.loop = reconcile.NewLoop(engine)
@@ -244,6 +246,11 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 	})
 }
 
+// after has f run on the loop's goroutine after a time.
+func (a *agent) after(d time.Duration, f func() error) {
+	time.AfterFunc(d, func() { a.loop.Do(func(*reconcile.Engine) { a.note(f()) }) })
+}
+
 // note logs an error of the agent's own making; there should be none.
 func (a *agent) note(err error) {
 	if err != nil {
@@ -255,7 +262,7 @@ func (a *agent) note(err error) {
 // their endpoints, by who made them.
 func protect(e *reconcile.Engine) {
 	e.Keep(func(o state.Object) bool {
-		_, isLink := o.(state.Link)
-		return isLink
+		link, isLink := o.(state.Link)
+		return isLink && render.IsHostEnd(link.Name)
 	})
 }

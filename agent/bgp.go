@@ -82,7 +82,12 @@ func (s *sources) renderLearned() error {
 
 // nextHopRule is where tunnels come in: what it says of a next hop has precedence
 // over the host's routes.
-func (s *sources) nextHopRule() render.NextHopRule { return nil }
+func (s *sources) nextHopRule() render.NextHopRule {
+	if s.view == nil {
+		return nil
+	}
+	return s.view.Paths.Rule()
+}
 
 // peerName is the name of a session's peer, with its address where it is one of many.
 func (s *sources) peerName(a netip.Addr) string {

@@ -26,10 +26,10 @@ func newResidents() *residents {
 	return &residents{at: map[netip.Addr]string{}, check: map[netip.Addr]struct{}{}}
 }
 
-// endpointChanged takes the addresses of an endpoint that another one, or none,
-// takes the place of.
-func (r *residents) endpointChanged(old *endpointSource) {
-	for _, a := range old.Addresses {
+// endpointChanged takes the addresses of an endpoint that came or went. The route
+// of one that came may be there already, of the CNI plugin's making.
+func (r *residents) endpointChanged(e *endpointSource) {
+	for _, a := range e.Addresses {
 		r.check[a] = struct{}{}
 	}
 }

@@ -18,7 +18,7 @@ type moment struct {
 	from, to    string // a change of the route that the turn made
 	drift       bool   // which put right what others had done
 	read        bool   // everything was read before it
-	removed     bool   // an endpoint with the address was taken away
+	changed     bool   // an endpoint with the address came or went
 	left        bool   // what is expected
 }
 
@@ -28,14 +28,14 @@ func TestWhenAnAddressLeaves(t *testing.T) {
 	for _, story := range [][]moment{
 		{
 			{what: "wired", want: one, there: one, to: one},
-			{what: "gone", from: one, removed: true, left: true},
-			{what: "gone already", removed: true},
+			{what: "gone", from: one, changed: true, left: true},
+			{what: "gone already", changed: true},
 			{what: "wired again elsewhere", want: two, there: two, to: two},
 		},
 		{
 			{what: "the agent starts, and it is there", want: one, there: one, read: true},
 			{what: "compared in full", want: one, there: one, read: true},
-			{what: "an endpoint in its shadow goes", want: one, there: one, removed: true},
+			{what: "an endpoint in its shadow goes", want: one, there: one, changed: true},
 			{what: "others led it elsewhere, and it is put back", want: one, there: one, from: two, to: one, drift: true},
 			{what: "it moves", want: two, there: two, from: one, to: two, left: true},
 		},
@@ -47,7 +47,12 @@ func TestWhenAnAddressLeaves(t *testing.T) {
 			{what: "its device vanished, and its endpoint waits", read: true},
 			{what: "its device came back", want: one, there: one, to: one},
 			{what: "its device vanished again"},
-			{what: "its endpoint goes too", removed: true, left: true},
+			{what: "its endpoint goes too", changed: true, left: true},
+		},
+		{
+			{what: "the plugin made its route, then its record", want: one, there: one, changed: true},
+			{what: "its device vanished"},
+			{what: "its record too", changed: true, left: true},
 		},
 		{
 			{what: "there", want: one, there: one, read: true},
@@ -55,12 +60,12 @@ func TestWhenAnAddressLeaves(t *testing.T) {
 		},
 		{
 			{what: "there", want: one, there: one, read: true},
-			{what: "its deletion fails", there: one, removed: true},
+			{what: "its deletion fails", there: one, changed: true},
 			{what: "its deletion succeeds", from: one, left: true},
 		},
 		{
 			{what: "there", want: one, there: one, read: true},
-			{what: "replaced, and the route cannot be made yet", want: two, removed: true},
+			{what: "replaced, and the route cannot be made yet", want: two, changed: true},
 			{what: "made", want: two, there: two, to: two, left: true},
 		},
 	} {
@@ -90,7 +95,7 @@ func (m moment) turn(t *testing.T, e *reconcile.Engine, r *residents) (left bool
 		t.Fatal(err)
 	}
 	e.Observe([]state.Event[state.Object]{{Key: route("any").Key(), Object: route(m.there), Gone: m.there == ""}})
-	if m.removed {
+	if m.changed {
 		r.endpointChanged(&endpointSource{Endpoint: state.Endpoint{Addresses: []netip.Addr{a}}})
 	}
 	turned := reconcile.Turned{Read: m.read}

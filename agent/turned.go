@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -15,15 +17,7 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	a.lastTurn.Store(&now)
 	a.sayDone(t.Done)
 	for _, f := range t.Failures {
-		if f.Attempts > 1 {
-			a.Log.Debug("still failing", "object", f.Key.String(), "err", f.Err, "attempts", f.Attempts)
-			continue
-		}
-		what := "cannot be made"
-		if f.Conflict() {
-			what = "conflict"
-		}
-		a.Log.Error(what, "object", f.Key.String(), "origin", f.Origin, "err", f.Err)
+		a.sayFailure(f)
 	}
 	if a.DryRun {
 		a.sayPlan(t.Plan)
@@ -91,6 +85,23 @@ func (a *agent) concernsBeside(done []reconcile.Done) bool {
 		keys[b.Key] = true
 	}
 	return slices.ContainsFunc(done, func(d reconcile.Done) bool { return keys[d.Object().Key()] })
+}
+
+// sayFailure logs a failure once: a conflict at once, others when the second
+// attempt, a tenth of a second later, fails too. A pod that is going away may have
+// its device deleted first and its endpoint's record a moment after.
+func (a *agent) sayFailure(f *reconcile.Failure) {
+	level, what := slog.LevelDebug, "cannot be made"
+	switch {
+	case f.Conflict():
+		what = "conflict"
+		if f.Attempts == 1 {
+			level = slog.LevelError
+		}
+	case f.Attempts == 2:
+		level = slog.LevelError
+	}
+	a.Log.Log(context.Background(), level, what, "object", f.Key.String(), "origin", f.Origin, "err", f.Err, "attempts", f.Attempts)
 }
 
 // sayPlan logs what a dry run would do, when that is news.

@@ -43,12 +43,11 @@ func (r *request) allocate(ctx context.Context, n *node) ([]netip.Addr, error) {
 	if err := r.checkFixed(n); err != nil {
 		return nil, fail(types.ErrInvalidEnvironmentVariables, "addresses that are asked for", err)
 	}
-	s := r.addresses()
-	unlock, err := s.Lock(lockTime)
+	s, err := r.addresses().Lock(lockTime)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer s.Close()
 	var got []netip.Addr
 	taken := n.taken()
 	for _, cidrs := range families {
@@ -114,15 +113,14 @@ func (r *request) release(recorded ...netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	s := r.addresses()
-	if s.Absent() {
+	if r.addresses().Absent() {
 		return r.journal().Remove(r.id())
 	}
-	unlock, err := s.Lock(lockTime)
+	s, err := r.addresses().Lock(lockTime)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer s.Close()
 	held := entry.Addresses
 	if !entry.Known {
 		if held, err = s.Held(r.owner()); err != nil {

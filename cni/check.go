@@ -61,7 +61,7 @@ func (r *request) missing(ctx context.Context, n *node) ([]string, error) {
 	if len(record.Addresses) == 0 {
 		return append(missing, "addresses"), nil
 	}
-	inPod, err := pod.Check(pod.Spec{
+	inPod, err := pod.Check(ctx, pod.Spec{
 		HostEnd: r.hostEnd(), IfName: r.IfName, NetNS: r.Netns, Addresses: record.Addresses,
 	})
 	if err != nil {

@@ -81,15 +81,14 @@ func (r *request) as(id string) *request {
 }
 
 func (r *request) freeStrayAddresses(keep map[string]bool) error {
-	s := r.addresses()
-	if s.Absent() {
+	if r.addresses().Absent() {
 		return nil
 	}
-	unlock, err := s.Lock(lockTime)
+	s, err := r.addresses().Lock(lockTime)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer s.Close()
 	all, err := s.All()
 	if err != nil {
 		return err

@@ -17,10 +17,16 @@ import (
 // file's content, the node and the plugin are the same; whatever is amiss with it,
 // the state file is parsed.
 type remembered struct {
-	Hash    string        `json:"hash"`
-	Node    string        `json:"node"`
-	Program string        `json:"program"`
-	File    *desired.File `json:"file"`
+	Hash    string `json:"hash"`
+	Program string `json:"program"`
+
+	// Nodes are this one, and of the others the first with each set of address
+	// families: these decide over which tunnels the pods' packets may go, and so
+	// over their MTU.
+	Nodes     []desired.Node     `json:"nodes"`
+	Pools     []desired.Pool     `json:"pools"`
+	Endpoints []desired.Endpoint `json:"endpoints"` // with addresses of the node's podCIDRs
+	Settings  desired.Settings   `json:"settings"`
 }
 
 func (r *request) rememberedPath() string { return filepath.Join(r.StateDir, "cni-node.json") }
@@ -32,10 +38,10 @@ func (r *request) recall(hash string) *desired.File {
 		return nil
 	}
 	var m remembered
-	if json.Unmarshal(b, &m) != nil || m.Hash != hash || m.Node != r.Node || m.Program != program() {
+	if json.Unmarshal(b, &m) != nil || m.Hash != hash || len(m.Nodes) == 0 || m.Nodes[0].Name != r.Node || m.Program != program() {
 		return nil
 	}
-	return m.File
+	return &desired.File{Nodes: m.Nodes, Pools: m.Pools, Endpoints: m.Endpoints, Settings: m.Settings}
 }
 
 // remember writes down the part of a valid file that concerns the node. That it
@@ -45,20 +51,34 @@ func (r *request) remember(hash string, f *desired.File) {
 	if !ok {
 		return
 	}
-	part := *f
-	part.BGP, part.Nodes, part.Endpoints = nil, []desired.Node{*n}, nil
+	m := remembered{Hash: hash, Program: program(), Nodes: onePerFamilies(f, n), Pools: f.Pools, Settings: f.Settings}
 	for _, e := range f.Endpoints {
 		for _, a := range e.Addresses {
 			if inPodCIDRs(n, a) {
-				part.Endpoints = append(part.Endpoints, e)
+				m.Endpoints = append(m.Endpoints, e)
 				break
 			}
 		}
 	}
-	b, err := json.Marshal(remembered{Hash: hash, Node: r.Node, Program: program(), File: &part})
+	b, err := json.Marshal(m)
 	if err == nil {
 		_ = endpoint.WriteFile(r.rememberedPath(), b)
 	}
+}
+
+func onePerFamilies(f *desired.File, self *desired.Node) []desired.Node {
+	nodes, seen := []desired.Node{*self}, map[[2]bool]bool{}
+	for _, n := range append([]desired.Node{*self}, f.Nodes...) {
+		var has [2]bool // IPv4, IPv6
+		for _, a := range n.Addresses {
+			has[0], has[1] = has[0] || a.Prefix.Addr().Is4(), has[1] || a.Prefix.Addr().Is6()
+		}
+		if !seen[has] && n.Name != self.Name {
+			nodes = append(nodes, n)
+		}
+		seen[has] = true
+	}
+	return nodes
 }
 
 // program tells one build of the plugin from another, so that what one remembers

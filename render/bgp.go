@@ -164,16 +164,6 @@ func routerID(n *desired.Node) netip.Addr {
 	if n.RouterID.IsValid() {
 		return n.RouterID
 	}
-	a, _ := firstAddress(n, true)
+	a, _ := first(n, true)
 	return a
-}
-
-// firstAddress is where other nodes send this node's packets.
-func firstAddress(n *desired.Node, is4 bool) (netip.Addr, bool) {
-	for _, a := range n.Addresses {
-		if a.Prefix.Addr().Is4() == is4 {
-			return a.Prefix.Addr(), true
-		}
-	}
-	return netip.Addr{}, false
 }

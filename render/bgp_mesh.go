@@ -71,10 +71,10 @@ func (r *bgpRendering) meshPeer(n *desired.Node) {
 	its4, its6 := carries(n)
 	s.IPv4, s.IPv6 = own4 && its4, own6 && its6
 	if s.IPv4 && peer.Is6() {
-		s.NextHop4, _ = firstAddress(r.self, true)
+		s.NextHop4, _ = first(r.self, true)
 	}
 	if s.IPv6 && peer.Is4() {
-		s.NextHop6, _ = firstAddress(r.self, false)
+		s.NextHop6, _ = first(r.self, false)
 	}
 	r.want(at, s)
 }
@@ -87,8 +87,8 @@ const meshTTL = 64
 // both have one. Both nodes come to the same.
 func meshAddresses(self, n *desired.Node) (own, its netip.Addr, ok bool) {
 	for _, is4 := range []bool{true, false} {
-		own, has := firstAddress(self, is4)
-		its, does := firstAddress(n, is4)
+		own, has := first(self, is4)
+		its, does := first(n, is4)
 		if has && does {
 			return own, its, true
 		}
@@ -151,6 +151,6 @@ func (r *bgpRendering) addressTowards(p *desired.Peer) netip.Addr {
 	if p.SourceAddress.IsValid() {
 		return p.SourceAddress
 	}
-	a, _ := firstAddress(r.self, p.Address.Is4())
+	a, _ := first(r.self, p.Address.Is4())
 	return a
 }

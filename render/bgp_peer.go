@@ -112,11 +112,11 @@ func (r *bgpRendering) families(s *state.BGPPeer, named []string, at string) {
 	over4 := s.Address.Is4() || s.Prefix.Addr().Is4()
 	if s.IPv4 && !over4 {
 		// Without an address of its own, IPv6's serves (RFC 8950).
-		s.NextHop4, _ = firstAddress(r.self, true)
+		s.NextHop4, _ = first(r.self, true)
 	}
 	if s.IPv6 && over4 {
 		var ok bool
-		if s.NextHop6, ok = firstAddress(r.self, false); !ok {
+		if s.NextHop6, ok = first(r.self, false); !ok {
 			r.warn(at, "peer %s: node %s has no IPv6 address to be the next hop of its IPv6 routes; add one to its addresses",
 				s.Name, r.self.Name)
 		}
@@ -125,8 +125,8 @@ func (r *bgpRendering) families(s *state.BGPPeer, named []string, at string) {
 
 // carries says for which families a node can be a next hop.
 func carries(n *desired.Node) (v4, v6 bool) {
-	_, v4 = firstAddress(n, true)
-	_, v6 = firstAddress(n, false)
+	_, v4 = first(n, true)
+	_, v6 = first(n, false)
 	if !v4 && v6 {
 		v4, _ = families(n) // IPv4 over IPv6 next hops (RFC 8950)
 	}

@@ -14,6 +14,19 @@ import (
 // is another than the host's routes to the next hop: a tunnel. Not ok: it is not.
 type NextHopRule func(prefix netip.Prefix, nextHop netip.Addr) (hop state.NextHop, mtu uint32, ok bool, err error)
 
+// Rule takes next hops that are nodes of the file to the tunnels of pools that have
+// one, as for routes of the file. A pool without encapsulation has no rule: its next
+// hops may be behind routers that know the pods.
+func (p *Paths) Rule() NextHopRule {
+	return func(prefix netip.Prefix, nextHop netip.Addr) (hop state.NextHop, mtu uint32, ok bool, err error) {
+		if pool, in := pool(p.file, prefix); !in || pool.Encapsulation == desired.NoEncapsulation {
+			return hop, 0, false, nil
+		}
+		path, ok, err := p.Learned(prefix, nextHop)
+		return path.Hop, path.MTU, ok, err
+	}
+}
+
 // Learned makes routes of what was learned over BGP.
 type Learned struct {
 	Routes *HostRoutes

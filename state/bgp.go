@@ -32,7 +32,7 @@ func (s BGPSpeaker) Fields() []Field {
 	}
 	f := []Field{
 		{"(name)", "speaker"},
-		{"asn", number(s.ASN)},
+		{"asn", decimal(s.ASN)},
 		{"router-id", s.RouterID.String()},
 		{"listen", listen},
 		{"max-paths", strconv.Itoa(s.MaxPaths)},
@@ -121,4 +121,4 @@ func appendFlag(f []Field, name string, set bool) []Field {
 	return f
 }
 
-func number(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -94,10 +94,10 @@ func (r BGPRule) String() string {
 		w = append(w, "source", r.Source.String())
 	}
 	if r.LocalPref != nil {
-		w = append(w, "local-pref", number(*r.LocalPref))
+		w = append(w, "local-pref", decimal(*r.LocalPref))
 	}
 	if r.MED != nil {
-		w = append(w, "med", number(*r.MED))
+		w = append(w, "med", decimal(*r.MED))
 	}
 	if len(r.AddCommunities) > 0 {
 		w = append(w, "add-community", NewCommunities(r.AddCommunities))

@@ -77,7 +77,7 @@ func (p BGPPeer) Fields() []Field {
 	if p.Prefix.IsValid() {
 		f = append(f, Field{"prefix", p.Prefix.String()})
 	}
-	f = append(f, Field{"asn", number(p.ASN)})
+	f = append(f, Field{"asn", decimal(p.ASN)})
 	f = appendNumber(f, "local-asn", p.LocalASN)
 	f = appendNumber(f, "port", uint32(p.Port))
 	f = appendAddr(f, "source", p.Source)
@@ -178,7 +178,7 @@ func (p BGPPeer) port() uint16 {
 
 func appendNumber(f []Field, name string, n uint32) []Field {
 	if n != 0 {
-		f = append(f, Field{name, number(n)})
+		f = append(f, Field{name, decimal(n)})
 	}
 	return f
 }

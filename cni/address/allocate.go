@@ -36,18 +36,14 @@ type TakenError struct {
 func (e *TakenError) Error() string { return fmt.Sprintf("%s is in use by %s", e.Address, e.By) }
 
 // Allocate takes the next free address of cidrs, which are of one family and do
-// not overlap, passing over those for which taken gives a holder. The caller has
-// the lock. Errors: *ExhaustedError; a prefix that is too small; those of files.
-func (s Store) Allocate(o Owner, cidrs []netip.Prefix, taken map[netip.Addr]string) (netip.Addr, error) {
+// not overlap, passing over those for which taken gives a holder. Errors:
+// *ExhaustedError; a prefix that is too small; those of files.
+func (l *Locked) Allocate(o Owner, cidrs []netip.Prefix, taken map[netip.Addr]string) (netip.Addr, error) {
 	ranges, err := rangeSet(cidrs)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	b, err := s.open(taken)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer b.Close()
+	b := &backend{Store: l.disk, addresses: l.Store, taken: taken}
 	family := 6
 	if cidrs[0].Addr().Is4() {
 		family = 4
@@ -63,25 +59,18 @@ func (s Store) Allocate(o Owner, cidrs []netip.Prefix, taken map[netip.Addr]stri
 	return a.Unmap(), nil
 }
 
-// Reserve takes one address. The caller has the lock. Errors: *TakenError; those
-// of files.
-func (s Store) Reserve(o Owner, a netip.Addr, taken map[netip.Addr]string) error {
+// Reserve takes one address. Errors: *TakenError; those of files.
+func (l *Locked) Reserve(o Owner, a netip.Addr, taken map[netip.Addr]string) error {
 	if by, ok := taken[a]; ok {
 		return &TakenError{a, by}
 	}
-	b, err := s.open(nil)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	// A range ID of its own: an address that was asked for does not move the
-	// place where the search for the next free one starts.
-	ok, err := b.Reserve(o.ContainerID, o.IfName, a.AsSlice(), "fixed")
+	// The place where the search for the next free one starts is not moved.
+	ok, err := l.create(o, a)
 	if err != nil || ok {
 		return err
 	}
 	by := "another container"
-	if holder, err := s.Owner(a); err == nil && holder.ContainerID != "" {
+	if holder, err := l.Owner(a); err == nil && holder.ContainerID != "" {
 		by = "container " + holder.ContainerID
 	}
 	return &TakenError{a, by}
@@ -147,22 +136,15 @@ func join(cidrs []netip.Prefix) string {
 	return strings.Join(texts, ", ")
 }
 
-// backend is host-local's disk store with what differs here: the caller has the
-// lock and knows by the journal that the owner holds nothing, where the disk
+// backend is host-local's disk store with what differs here: the lock is had
+// already, and the caller knows by the journal that the owner holds nothing, where the disk
 // store would read every file to find that out.
 type backend struct {
 	*disk.Store
-	taken   map[netip.Addr]string
-	refused int   // addresses in use that the search came by
-	err     error // why a reservation failed
-}
-
-func (s Store) open(taken map[netip.Addr]string) (*backend, error) {
-	d, err := disk.New("", s.Dir)
-	if err != nil {
-		return nil, err
-	}
-	return &backend{Store: d, taken: taken}, nil
+	addresses Store
+	taken     map[netip.Addr]string
+	refused   int   // addresses in use that the search came by
+	err       error // why a reservation failed
 }
 
 func (b *backend) Lock() error                     { return nil }
@@ -179,18 +161,23 @@ func (b *backend) LastReservedIP(rangeID string) (net.IP, error) {
 	return ip, nil
 }
 
+// Reserve leaves the same files as the disk store's.
 func (b *backend) Reserve(id, ifName string, ip net.IP, rangeID string) (bool, error) {
 	a, _ := netip.AddrFromSlice(ip)
-	if _, taken := b.taken[a.Unmap()]; taken {
+	a = a.Unmap()
+	if _, taken := b.taken[a]; taken {
 		b.refused++
 		return false, nil
 	}
-	ok, err := b.Store.Reserve(id, ifName, ip, rangeID)
+	ok, err := b.addresses.create(Owner{id, ifName}, a)
+	if err == nil && ok {
+		err = b.addresses.noteLast(a, rangeID)
+	}
 	switch {
 	case err != nil:
 		b.err = err
 	case !ok:
 		b.refused++
 	}
-	return ok, err
+	return ok && err == nil, err
 }

@@ -48,12 +48,12 @@ func (s Store) Owner(a netip.Addr) (Owner, error) {
 }
 
 // Release frees those of the addresses that the owner holds, or nobody.
-func (s Store) Release(o Owner, addresses ...netip.Addr) error {
+func (l *Locked) Release(o Owner, addresses ...netip.Addr) error {
 	var errs []error
 	for _, a := range addresses {
-		holder, err := s.Owner(a)
+		holder, err := l.Owner(a)
 		if err == nil && (holder == (Owner{}) || holder.content() == o.content()) {
-			err = os.Remove(s.path(a))
+			err = os.Remove(l.path(a))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("free address %s: %w", a, err))
@@ -83,10 +83,10 @@ func (s Store) All() (map[netip.Addr]Owner, error) {
 }
 
 // Held gives the addresses that the owner holds, and those that nobody does: a file
-// without a name in it is one whose writer was killed, since the caller has the
-// lock. It reads every file: it is for when the journal does not know.
-func (s Store) Held(o Owner) ([]netip.Addr, error) {
-	all, err := s.All()
+// without a name in it is one whose writer was killed. It reads every file: it is
+// for when the journal does not know.
+func (l *Locked) Held(o Owner) ([]netip.Addr, error) {
+	all, err := l.All()
 	if err != nil {
 		return nil, err
 	}

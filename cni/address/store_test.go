@@ -24,7 +24,17 @@ func prefixes(texts ...string) []netip.Prefix {
 
 func owner(n int) Owner { return Owner{fmt.Sprint("container", n), "eth0"} }
 
-func allocate(t *testing.T, s Store, o Owner, cidrs ...string) string {
+func locked(t *testing.T, dir string) *Locked {
+	t.Helper()
+	l, err := Store{Dir: dir}.Lock(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func allocate(t *testing.T, s *Locked, o Owner, cidrs ...string) string {
 	t.Helper()
 	a, err := s.Allocate(o, prefixes(cidrs...), nil)
 	if err != nil {
@@ -43,7 +53,7 @@ func TestEveryAddressIsHandedOutOnce(t *testing.T) {
 		{[]string{"fd00::/126"}, "fd00::1 fd00::2 fd00::3"},
 		{[]string{"10.244.1.0/30", "10.244.9.0/30"}, "10.244.1.1 10.244.1.2 10.244.9.1 10.244.9.2"},
 	} {
-		s := Store{Dir: filepath.Join(t.TempDir(), "addresses")}
+		s := locked(t, filepath.Join(t.TempDir(), "addresses"))
 		want := strings.Fields(tc.want)
 		var got []string
 		for i := range want {
@@ -65,7 +75,7 @@ func TestEveryAddressIsHandedOutOnce(t *testing.T) {
 }
 
 func TestAFreedAddressComesRoundLast(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	first := allocate(t, s, owner(1), "10.244.1.0/29")
 	if err := s.Release(owner(1), netip.MustParseAddr(first)); err != nil {
 		t.Fatal(err)
@@ -81,7 +91,7 @@ func TestAFreedAddressComesRoundLast(t *testing.T) {
 }
 
 func TestAnAddressThatIsAskedFor(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	five := netip.MustParseAddr("10.244.1.5")
 	if err := s.Reserve(owner(1), five, nil); err != nil {
 		t.Fatal(err)
@@ -100,7 +110,7 @@ func TestAnAddressThatIsAskedFor(t *testing.T) {
 }
 
 func TestWhatTheFileGivesAwayIsPassedOver(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	taken := map[netip.Addr]string{netip.MustParseAddr("10.244.1.1"): "endpoint db-vm"}
 	cidrs := prefixes("10.244.1.0/30")
 	a, err := s.Allocate(owner(1), cidrs, taken)
@@ -114,7 +124,7 @@ func TestWhatTheFileGivesAwayIsPassedOver(t *testing.T) {
 }
 
 func TestOnlyTheOwnerFrees(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	a := netip.MustParseAddr(allocate(t, s, owner(1), "10.244.1.0/24"))
 	if err := s.Release(Owner{"container1", "eth1"}, a); err != nil {
 		t.Fatal(err)
@@ -136,7 +146,7 @@ func TestOnlyTheOwnerFrees(t *testing.T) {
 }
 
 func TestAPrefixThatIsTooSmall(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	for _, cidr := range []string{"10.244.1.4/31", "fd00::4/128"} {
 		if _, err := s.Allocate(owner(1), prefixes(cidr), nil); err == nil || !strings.Contains(err.Error(), cidr) {
 			t.Errorf("%s: %v", cidr, err)
@@ -145,7 +155,7 @@ func TestAPrefixThatIsTooSmall(t *testing.T) {
 }
 
 func TestAnUnreadableLastAddressIsNoTrouble(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	s := locked(t, t.TempDir())
 	allocate(t, s, owner(1), "10.244.1.0/24")
 	if err := os.WriteFile(filepath.Join(s.Dir, "last_reserved_ip.4"), []byte("\x00torn"), 0o600); err != nil {
 		t.Fatal(err)
@@ -175,9 +185,9 @@ func TestALockEndsWithItsProcess(t *testing.T) {
 	}
 	got := make(chan error)
 	go func() {
-		unlock, err := s.Lock(time.Minute)
+		l, err := s.Lock(time.Minute)
 		if err == nil {
-			unlock()
+			l.Close()
 		}
 		got <- err
 	}()

@@ -20,6 +20,7 @@ func onNode(t *testing.T, body func(t *testing.T)) {
 		t.Fatal("container runtimes need root, for cgroups and the owners of files: run the tests as root")
 	}
 	if !inNamespace {
+		noteSources(t)
 		before := machine(t)
 		t.Cleanup(func() {
 			removeCgroups(t)
@@ -35,6 +36,24 @@ func onNode(t *testing.T, body func(t *testing.T)) {
 		}
 		body(t)
 	})
+}
+
+// noteSources reads the repository's folders: go test does not see what the programs
+// are built from, and would give the cached result of before a change of theirs.
+func noteSources(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(_ string, d fs.DirEntry, err error) error {
+		switch {
+		case d != nil && d.IsDir() && (d.Name() == "bin" || d.Name() == ".git"):
+			return fs.SkipDir
+		case errors.Is(err, fs.ErrNotExist): // what other tests make comes and goes
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // machine lists what runtimes and CNI plugins would leave on the machine if they

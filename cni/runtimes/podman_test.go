@@ -6,13 +6,15 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// A handful of containers, as a user of podman makes them: they reach each other
-// and the node, one has a published port; podman removes them, and nothing is left.
+// A handful of containers, as a user of podman makes them: one has a published port,
+// one an address of its user's choice, one is stopped and started again; they reach
+// each other and the node; podman removes them, and nothing is left.
 func TestPodman(t *testing.T) {
 	onNode(t, func(t *testing.T) {
 		n := newNode(t)
@@ -20,18 +22,30 @@ func TestPodman(t *testing.T) {
 		n.agent()
 		p := n.podman()
 
+		chosen := netip.MustParseAddr("10.244.1.77")
 		names := []string{"one", "two", "three", "four", "five"}
 		everyone := []netip.Addr{node4, node6}
 		var addresses [][]netip.Addr
 		for _, name := range names {
 			args := []string{"run", "--detach", "--name", name, "--network", "plumb", "--cgroup-parent", cgroupParent()}
-			if name == "one" {
+			switch name {
+			case "one":
 				args = append(args, "--publish", fmt.Sprintf("%d:%d", hostPort, askPort))
+			case "two":
+				args = append(args, "--ip", chosen.String())
 			}
 			args = append(args, "--rootfs", n.path("rootfs"))
 			p.run(append(args, echo("/echo")...)...)
-			addresses = append(addresses, p.addresses(name))
-			everyone = append(everyone, p.addresses(name)...)
+			if name == "three" { // its namespace and its addresses are others then
+				p.run("stop", "--time", "0", name)
+				p.run("start", name)
+			}
+			own := p.addresses(name)
+			if name == "two" && !slices.Contains(own, chosen) {
+				t.Errorf("the container that was to have %s has %v", chosen, own)
+			}
+			addresses = append(addresses, own)
+			everyone = append(everyone, own...)
 		}
 		n.settled()
 		if got := count(n.holds(), "link"); got != len(names) {

@@ -88,3 +88,15 @@ func (s Spec) validate() error {
 
 func (s Spec) has4() bool { return slices.ContainsFunc(s.Addresses, netip.Addr.Is4) }
 func (s Spec) has6() bool { return slices.ContainsFunc(s.Addresses, netip.Addr.Is6) }
+
+// gateways gives the pod's gateway in each of the pod's families.
+func (s Spec) gateways() []netip.Addr {
+	var out []netip.Addr
+	if s.has4() {
+		out = append(out, gateway4)
+	}
+	if s.has6() {
+		out = append(out, gateway6)
+	}
+	return out
+}

@@ -20,6 +20,7 @@ func TestExamplesAreValid(t *testing.T) {
 		"../../examples/minimal.yaml",
 		"../../examples/dual-stack.yaml",
 		"../../examples/route-reflector.yaml",
+		"../../examples/overlays.yaml",
 		"../../examples/directory",
 	} {
 		f, problems, err := Load(path)
