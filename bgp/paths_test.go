@@ -174,6 +174,20 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// With nobody to wait for, the restart is over soon; before anything was applied it
+// is not.
+func TestRestartWithoutPeers(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		n := open(t, bgp.Options{Restarting: true})
+		time.Sleep(300 * time.Millisecond)
+		if n.isSettled() {
+			t.Error("settled before it was told whose routes to wait for")
+		}
+		n.want(speaker(64512))
+		bgptest.Eventually(t, "settled", n.isSettled, n.log.String)
+	})
+}
+
 // Two speakers of plumb's own, one of which calls; each in its process. The other
 // learns nothing of it when one restarts.
 func TestTwoSpeakers(t *testing.T) {

@@ -31,7 +31,7 @@ func (s *Speaker) isSettled() bool {
 func (s *Speaker) settle(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	var deadline time.Time
+	var deadline, idle time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,8 +39,19 @@ func (s *Speaker) settle(ctx context.Context) {
 		case <-tick.C:
 		}
 		c := s.current.Load()
-		if c == nil || c.speaker == nil || len(c.peers) == 0 {
-			continue // it was not told yet whose routes to wait for
+		if s.version.Load() == 0 {
+			continue // nothing was applied yet: it is not known whose routes to wait for
+		}
+		if len(c.peers) == 0 {
+			// There is nobody to wait for, unless somebody is to come in a moment.
+			if idle.IsZero() {
+				idle = time.Now()
+			}
+			if time.Since(idle) > linger {
+				s.endRestart()
+				return
+			}
+			continue
 		}
 		if deadline.IsZero() {
 			deadline = time.Now().Add(c.restartTime())

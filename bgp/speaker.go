@@ -66,6 +66,7 @@ type Speaker struct {
 
 	limitMu sync.Mutex
 	limits  map[netip.Addr]time.Duration // how long each waited last
+	held    map[netip.Addr]bool          // dynamic neighbours that are held off
 }
 
 // Open starts a speaker that has nothing configured and listens nowhere. It opens
@@ -83,7 +84,7 @@ func Open(o Options) (*Speaker, error) {
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
 		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
-		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, held: map[netip.Addr]bool{},
 	}
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
