@@ -284,3 +284,34 @@ bgp: {asn: 64512, peers: [{name: tor, address: 192.0.2.2, asn: 64601, passwordFi
 		bgptest.Eventually(t, "it is withdrawn", func() bool { return !a.Has("10.244.7.5/32") }, a.Status, log.String)
 	})
 }
+
+// A route whose next hop is a node takes the tunnel of its pool, as a static one would.
+func TestLearnedRoutesTakeTunnels(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad")
+		h := bgptest.NewHost(t, "eth0", []string{"192.0.2.1/24"}, []string{"192.0.2.2/24"})
+		a := bgptest.BIRD(t, h, bgptest.Config{ASN: 64512, RouterID: "192.0.2.2", Peers: []bgptest.Peer{
+			{Address: "192.0.2.1", Local: "192.0.2.2", ASN: 64512, IPv4: true},
+		}})
+		const text = `apiVersion: plumb/v1
+pools: [{cidr: 10.244.0.0/16, encapsulation: vxlan}, {cidr: 10.245.0.0/16}]
+nodes:
+  - {name: n0, addresses: [192.0.2.1/24], podCIDRs: [10.244.1.0/24]}
+  - {name: n1, addresses: [192.0.2.2/24], podCIDRs: [10.244.2.0/24, 10.245.2.0/24]}
+bgp: {asn: 64512, mesh: true}
+`
+		o := options(t, text)
+		log := start(t, o)
+		a.Announce("10.244.2.0/24")
+		a.Announce("10.245.2.0/24")
+		hasRoute(t, true, "10.244.2.0/24 via 10.244.2.0 dev plumb-vxlan onlink")
+		hasRoute(t, true, "10.245.2.0/24 via 192.0.2.2 dev eth0")
+		write(t, o.File, strings.Replace(text, "encapsulation: vxlan", "encapsulation: none", 1))
+		hasRoute(t, true, "10.244.2.0/24 via 192.0.2.2 dev eth0")
+		write(t, o.File, text)
+		hasRoute(t, true, "10.244.2.0/24 via 10.244.2.0 dev plumb-vxlan onlink")
+		if strings.Contains(log.String(), "BGP session down") {
+			t.Error("a change of the pool ended the session")
+		}
+	})
+}
