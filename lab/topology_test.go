@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,26 @@ func TestDefaultTopology(t *testing.T) {
 	gateways := []netip.Addr{netip.MustParseAddr("172.18.0.1"), netip.MustParseAddr("fd00:172:18::1")}
 	if got := l.Nodes[2].Gateways; !slices.Equal(got, gateways) {
 		t.Errorf("gateways of node3: %v, want %v", got, gateways)
+	}
+}
+
+// The topologies beside the default one.
+func TestTopologiesAreValid(t *testing.T) {
+	files, err := filepath.Glob("topologies/*.yaml")
+	if err != nil || len(files) < 2 {
+		t.Fatal("no topologies", err)
+	}
+	for _, file := range files {
+		topology, err := ReadTopology(file)
+		if err == nil {
+			_, err = topology.Layout()
+		}
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if want := strings.TrimSuffix(filepath.Base(file), ".yaml"); topology.Name != want {
+			t.Errorf("%s is of a lab named %s", file, topology.Name)
+		}
 	}
 }
 

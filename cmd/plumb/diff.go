@@ -76,7 +76,7 @@ func (o *options) runningBGP(ctx context.Context) *agent.BGPState {
 func (o *options) sayLeftOut(l *agent.Loaded, running *agent.BGPState) {
 	switch {
 	case running == nil && l.File.BGP != nil:
-		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: they are a running agent's, and none was asked")
+		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: only a running agent knows them, and none answers")
 	case running != nil && running.Drained:
 		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: the agent is drained for maintenance")
 	case running != nil && !running.Settled && l.File.BGP != nil:
