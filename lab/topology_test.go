@@ -30,6 +30,7 @@ func TestDefaultTopology(t *testing.T) {
 		"node1", "a1 10.244.1.10", "a1 fd00:10:244:1::a", "a2 10.244.1.11", "a2 fd00:10:244:1::b",
 		"node2", "b1 10.244.2.10", "b1 fd00:10:244:2::a", "b2 10.244.2.11", "b2 fd00:10:244:2::b",
 		"node3", "c1 10.244.3.10", "c1 fd00:10:244:3::a", "c2 10.244.3.11", "c2 fd00:10:244:3::b",
+		"rr",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("layout:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
