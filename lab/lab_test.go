@@ -42,7 +42,7 @@ func checkStatus(t *testing.T, c *cluster) {
 	if err := json.Unmarshal([]byte(c.ok("status", "-o", "json")), &s); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Nodes) != 3 || len(s.Pods) != 6 || len(s.Hosts) != 1 || !s.Converged() {
+	if len(s.Nodes) != 4 || len(s.Pods) != 6 || len(s.Hosts) != 1 || !s.Converged() {
 		t.Errorf("status: %+v", s)
 	}
 	if text := c.ok("status"); !strings.Contains(text, "10.244.2.11 fd00:10:244:2::b") || !strings.Contains(text, "converged") {
@@ -129,7 +129,8 @@ func checkAgent(t *testing.T, c *cluster) {
 	if err := client.Signal(ctx, "node3", syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	left := c.eventually(func() string {
+	// Its BGP session comes back within seconds, and then its peer has to have spoken.
+	left := c.within(time.Minute, func() string {
 		s, err := client.Status(ctx)
 		if err != nil {
 			return err.Error()

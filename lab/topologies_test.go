@@ -57,6 +57,10 @@ func TestTopologiesOfBGP(t *testing.T) {
 			c.expect("rr", "plumb bgp routes 10.244.3.0/24", "172.18.0.4")
 			c.expect("node1", "plumb bgp peers", "1 of 1 sessions established", "reflector")
 		},
+		"node-reflector": func(c *cluster) { // a node of the cluster reflects
+			c.expect("rr", "plumb bgp peers", "3 of 3 sessions established")
+			c.expect("node1", "plumb bgp peers", "1 of 1 sessions established")
+		},
 		"gobgpd-reflector": func(c *cluster) {
 			c.expect("node1", "ip route", "10.244.2.0/24 via 172.18.0.3 dev eth0 proto plumb-bgp")
 			c.expect("node1", "plumb bgp routes 10.244.2.0/24 -o json", `"192.0.2.1"`) // its cluster list

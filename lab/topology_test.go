@@ -64,8 +64,8 @@ func TestTopologiesAreValid(t *testing.T) {
 // Each case is a change to the default topology, and what is said of it.
 func TestBadTopologies(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
-		{"unknown field", "gateway: true", "gatway: true", `t.yaml:30: unknown field gatway`},
-		{"wrong type", "name: route-reflector", "name: [a]", `t.yaml:20: cannot unmarshal`},
+		{"unknown field", "gateway: true", "gatway: true", `t.yaml:34: unknown field gatway`},
+		{"wrong type", "name: route-reflector", "name: [a]", `t.yaml:17: cannot unmarshal`},
 		{"no address", "172.18.0.1/24", "172.18.0.1", `no '/'`},
 		{"not YAML", "segments:", "segments: [", `t.yaml:`},
 		{"name used twice", "pods: [b1, b2]", "pods: [a1, b2]", `pod "a1": there is a pod of this name`},
