@@ -62,13 +62,13 @@ fmt: ## format every Go file as lint wants it
 	@GOLANGCI_VERSION=$(GOLANGCI_VERSION) scripts/lint fmt
 
 .PHONY: install
-install: | bin/plumb ## install what make build made, and the names of plumb's route protocols
+install: | bin/plumb bin/plumb-cni ## install what make build made, and the names of plumb's route protocols
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 bin/plumb $(DESTDIR)$(PREFIX)/bin/plumb
+	install -m 0755 bin/plumb bin/plumb-cni $(DESTDIR)$(PREFIX)/bin/
 	install -d $(DESTDIR)/etc/iproute2/rt_protos.d
 	install -m 0644 packaging/rt_protos.conf $(DESTDIR)/etc/iproute2/rt_protos.d/plumb.conf
 
-bin/plumb:
+bin/plumb bin/plumb-cni:
 	@$(MAKE) build
 
 .PHONY: clean

@@ -39,7 +39,7 @@ var arrows = []arrow{
 	},
 	{from: "kernel/nstest", why: "nstest serves the tests of every package"},
 	{
-		from: "kernel/pod", may: []string{"state/...", "kernel/link/...", "kernel/sysctl"},
+		from: "kernel/pod", may: []string{"state/...", "kernel/link/...", "kernel/rtnl/...", "kernel/sysctl"},
 		why: "a pod's wiring is made of kinds, and is none",
 	},
 	{

@@ -34,6 +34,7 @@ type agent struct {
 	loop    *reconcile.Loop
 	sources *sources // belongs to the loop's goroutine
 	metrics *metrics
+	flows   *forgetter
 
 	// The loop's goroutine's, too:
 	originals *sysctl.Originals
@@ -68,6 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	defer unlock()
 
 	a := &agent{Options: o, started: time.Now()}
+	a.flows = newForgetter(o.Log)
 	a.file.Store(&FileStatus{Path: o.File})
 	rl := &reloader{path: o.File, node: o.Node, log: o.Log, sleep: time.Sleep}
 	good, err := loadLastGood(o.StateDir, o.Node)
@@ -110,10 +112,12 @@ func Run(ctx context.Context, o Options) error {
 	wg.Go(func() { watchPath(ctx, o.File, pollFile, o.Log, func([]string) { a.reload(rl, k) }) })
 	store := Endpoints(o.StateDir)
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
+	wg.Go(func() { a.flows.run(ctx) })
 	o.Log.Info("plumb agent", "node", o.Node, "version", o.Version, "file", o.File, "dryRun", o.DryRun)
 	err = a.loop.Run(ctx)
 	cancel()
 	wg.Wait()
+	a.flows.batch() // of the last turn
 	servers.Wait()
 	o.Log.Info("plumb agent ends; the kernel's state stays in place")
 	return err
@@ -169,6 +173,7 @@ func (a *agent) firstFacts(ctx context.Context, k *Kernel, first *Loaded) error 
 		a.sources.engine.Hold(holdNoFile, func(state.Object) bool { return true })
 	}
 	a.sources.engine.Hold(holdEndpoints, isEndpointRoute)
+	a.sources.engine.Linger(pluginTime, toHostEnd)
 	a.readEndpoints()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/render"
@@ -96,6 +97,14 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 		return reconcile.Plan{}, err
 	}
 	p := o.engine.Plan()
+	// (A cleanup wants no pods, whatever is recorded.)
+	if o.Loaded != nil && slices.ContainsFunc(p.Steps, func(s reconcile.Step) bool { return s.Action == state.Delete && toHostEnd(s.Before) }) {
+		// A pod that was wired after the records were read, and before the routes.
+		if err := o.fill(ctx, o.state); err != nil {
+			return reconcile.Plan{}, err
+		}
+		p = o.engine.Plan()
+	}
 	keys := standingRoutes(o.engine)
 	for _, s := range p.Steps {
 		if s.Action == state.Add && s.After.Key().Kind == state.KindRoute {

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -20,6 +22,17 @@ const (
 func isEndpointRoute(o state.Object) bool {
 	r, ok := o.(state.Route)
 	return ok && r.Protocol == state.ProtoPlumb && r.Type == state.Unicast && !r.Gateway.IsValid() && r.Dst.IsSingleIP()
+}
+
+// pluginTime is for how long a route to a host end may be unwanted before it is
+// deleted. The CNI plugin, which adds it and the endpoint's record, is done with
+// the other half of that within some milliseconds, at ADD and at DEL.
+const pluginTime = 500 * time.Millisecond
+
+// toHostEnd says whether an object is a route that the CNI plugin may have made.
+func toHostEnd(o state.Object) bool {
+	r, ok := o.(state.Route)
+	return ok && isEndpointRoute(r) && render.IsHostEnd(r.Dev)
 }
 
 // endpointFiles reads the records whose files events named, or all of them.

@@ -42,6 +42,7 @@ type sources struct {
 
 	endpoints   map[string]*endpointSource // by ID
 	byInterface map[string]map[string]bool // endpoint IDs by interface
+	residents   *residents
 	warnings    []render.Warning
 }
 
@@ -57,6 +58,7 @@ func newSources(e *reconcile.Engine, node string) *sources {
 		engine: e, node: node, host: render.Host{Interfaces: map[string]state.Interface{}},
 		remotes:   map[string]*remoteSource{},
 		endpoints: map[string]*endpointSource{}, byInterface: map[string]map[string]bool{},
+		residents: newResidents(),
 	}
 }
 
@@ -89,11 +91,13 @@ func (s *sources) setFile(f *desired.File) error {
 // setEndpoint adds an endpoint, or puts it in place of one with the same ID.
 func (s *sources) setEndpoint(e state.Endpoint, origin string, rank int) error {
 	if old := s.endpoints[e.ID]; old != nil {
+		s.residents.endpointChanged(old)
 		if old.Interface != e.Interface {
 			s.unindex(old)
 		}
 	}
 	es := &endpointSource{Endpoint: e, origin: origin, rank: rank}
+	s.residents.endpointChanged(es)
 	s.endpoints[e.ID] = es
 	if s.byInterface[e.Interface] == nil {
 		s.byInterface[e.Interface] = map[string]bool{}
@@ -108,6 +112,7 @@ func (s *sources) removeEndpoint(id string, rank int) error {
 		return nil
 	}
 	delete(s.endpoints, id)
+	s.residents.endpointChanged(e)
 	s.unindex(e)
 	return s.engine.SetSource(reconcile.Source{Rank: e.rank, ID: id}, nil)
 }

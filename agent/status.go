@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -60,7 +61,8 @@ type Shadowed struct {
 
 // EndpointStatus is an endpoint of the node.
 type EndpointStatus struct {
-	Name        string   `json:"name"`
+	Namespace   string   `json:"namespace,omitempty"` // of a pod, where the container runtime told it
+	Name        string   `json:"name"`                // the pod's; of one that has none, the container's ID
 	ID          string   `json:"id"`
 	ContainerID string   `json:"containerID,omitempty"`
 	Interface   string   `json:"interface"`
@@ -137,9 +139,10 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 func (s *sources) endpointStatus(shadowed map[string]bool) []EndpointStatus {
 	out := []EndpointStatus{}
 	for _, e := range s.endpoints {
+		namespace, name := e.podName()
 		es := EndpointStatus{
-			Name: e.Name, ID: e.ID, ContainerID: e.ContainerID, Interface: e.Interface,
-			Origin: e.origin, State: "wired",
+			Namespace: namespace, Name: name, ID: e.ID, ContainerID: e.ContainerID, Interface: e.Interface,
+			Addresses: []string{}, Origin: e.origin, State: "wired",
 		}
 		for _, addr := range e.Addresses {
 			es.Addresses = append(es.Addresses, addr.String())
@@ -152,6 +155,17 @@ func (s *sources) endpointStatus(shadowed map[string]bool) []EndpointStatus {
 		}
 		out = append(out, es)
 	}
-	slices.SortFunc(out, func(a, b EndpointStatus) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b EndpointStatus) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
 	return out
+}
+
+// podName takes the name of a pod apart, as the CNI plugin put it together from
+// the runtime's arguments. Other endpoints have no namespace.
+func (e *endpointSource) podName() (namespace, name string) {
+	if namespace, name, ok := strings.Cut(e.Name, "/"); ok && e.rank == rankEndpoint {
+		return namespace, name
+	}
+	return "", e.Name
 }

@@ -56,9 +56,14 @@ func (c *Client) Signal(ctx context.Context, node string, sig syscall.Signal) er
 	return err
 }
 
-func (c *Client) stop(ctx context.Context) error {
-	_, err := c.do(ctx, Request{Stop: &struct{}{}})
-	return err
+// stop asks the supervisor to delete the pods and to end. It ends whether or not
+// they could be deleted; left says what could not.
+func (c *Client) stop(ctx context.Context) (left, err error) {
+	reply, err := c.do(ctx, Request{Stop: &struct{}{}})
+	if reply.Error != "" {
+		return errors.New(reply.Error), nil
+	}
+	return nil, err
 }
 
 // do asks one thing and waits for the answer.

@@ -11,7 +11,10 @@
 // Everything that a lab consists of lives in the supervisor's namespaces: when
 // the supervisor ends, in whatever way, the kernel ends all of it. What is left
 // then is the run directory, which holds the control socket, the state file, each
-// node's state directory and each agent's log; Down removes it.
+// node's state directory and conflist and each agent's log; Down removes it.
+//
+// Pods are made as a container runtime makes them: by the CNI plugin that is beside
+// the plumb binary, called through the library that runtimes use.
 //
 // This package is the lab seen from outside: the topology, Start, Down and the
 // Client of a running lab. Package supervisor is the inside.

@@ -10,14 +10,16 @@ import (
 )
 
 // Down takes a lab down, whatever state it is in, and removes its run directory.
-// It says whether there was one.
+// It says whether there was one. An error that the CNI plugin gave when it was to
+// delete a pod is told, and keeps nothing from being removed.
 func Down(ctx context.Context, d Dir) (bool, error) {
 	if _, err := os.Stat(string(d)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	var left error
 	lock, err := d.acquire()
 	if errors.Is(err, errLocked) {
-		lock, err = d.end(ctx)
+		lock, left, err = d.end(ctx)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // somebody else took it down meanwhile
 		return false, nil
@@ -26,33 +28,33 @@ func Down(ctx context.Context, d Dir) (bool, error) {
 		return false, err
 	}
 	defer lock.Close()
-	return true, d.remove()
+	return true, errors.Join(left, d.remove())
 }
 
 // end ends the supervisor and gives its lock: it asks, and where that does not
-// help, kills.
-func (d Dir) end(ctx context.Context) (*os.File, error) {
+// help, kills. left is what the supervisor could not undo in order.
+func (d Dir) end(ctx context.Context) (lock *os.File, left, err error) {
 	asked, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := (&Client{Dir: d}).stop(asked)
+	left, err = (&Client{Dir: d}).stop(asked)
 	if err == nil {
 		if lock, err := d.await(asked); err == nil {
-			return lock, nil
+			return lock, left, nil
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("lab down: %w", err)
+		return nil, nil, fmt.Errorf("lab down: %w", err)
 	}
 	if err := d.kill(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	killed, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	lock, err := d.await(killed)
+	lock, err = d.await(killed)
 	if err != nil {
-		return nil, fmt.Errorf("the supervisor of lab %q does not end; %s holds its lock: see `fuser %s`", d.Name(), d, d.lock())
+		return nil, nil, fmt.Errorf("the supervisor of lab %q does not end; %s holds its lock: see `fuser %s`", d.Name(), d, d.lock())
 	}
-	return lock, nil
+	return lock, left, nil
 }
 
 // await takes the lock as soon as the supervisor has let go of it.

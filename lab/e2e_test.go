@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,8 @@ import (
 	"github.com/plumbnet/plumb/lab"
 )
 
-// plumb is the binary that the tests drive: the real one, built once.
+// plumb is the binary that the tests drive: the real one, built once. plumb-cni is
+// beside it.
 var plumb string
 
 func TestMain(m *testing.M) {
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		plumb = filepath.Join(dir, "plumb")
-		build := exec.Command("go", "build", "-o", plumb, "github.com/plumbnet/plumb/cmd/plumb")
+		build := exec.Command("go", "build", "-o", dir+"/", "github.com/plumbnet/plumb/cmd/plumb", "github.com/plumbnet/plumb/cmd/plumb-cni")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := errors.Join(build.Run(), os.Chmod(dir, 0o755)); err != nil { // also for who is not root
@@ -47,6 +49,8 @@ type cluster struct {
 	base string
 	name string
 	as   *syscall.Credential // nil: the user of the tests
+
+	plumb string // another binary than that of all tests
 }
 
 // nobody is an unprivileged user.
@@ -101,7 +105,7 @@ func newCluster(t *testing.T, as *syscall.Credential) *cluster {
 func (c *cluster) command(args ...string) *exec.Cmd {
 	// The flag stands behind the verb, before an exec's command.
 	args = append([]string{"lab", args[0], "--name", c.name}, args[1:]...)
-	cmd := exec.Command(plumb, args...)
+	cmd := exec.Command(cmp.Or(c.plumb, plumb), args...)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), lab.DirVariable+"="+c.base, "HOME=/")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as}
@@ -137,10 +141,10 @@ func (c *cluster) ok(args ...string) string {
 
 func (c *cluster) dir() lab.Dir { return lab.Dir(filepath.Join(c.base, c.name)) }
 
-// topology writes the default topology with a change.
-func (c *cluster) topology(from, to string) string {
+// topology writes the default topology with changes: from, to, and so on.
+func (c *cluster) topology(fromTo ...string) string {
 	c.t.Helper()
-	text := strings.Replace(string(lab.DefaultTopology()), from, to, 1)
+	text := strings.NewReplacer(fromTo...).Replace(string(lab.DefaultTopology()))
 	path := filepath.Join(c.base, "topology.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		c.t.Fatal(err)

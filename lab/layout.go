@@ -34,7 +34,8 @@ type Node struct {
 	Pods      []Pod          `json:"-"`
 }
 
-// Pod is a pod of a node.
+// Pod is a pod of a node. A layout has no addresses for a pod whose the CNI plugin
+// chooses, and knows no interface; in a running lab, every pod has both.
 type Pod struct {
 	Name      string       `json:"name"`
 	Node      string       `json:"node"`
@@ -76,10 +77,14 @@ func (t *Topology) Layout() (*Layout, error) {
 				}
 				pod.Addresses = append(pod.Addresses, a)
 			}
-			if len(pod.Addresses) == 0 {
-				return nil, fmt.Errorf("pod %q: node %q has no podCIDRs", name, tn.Name)
-			}
 			node.Pods = append(node.Pods, pod)
+		}
+		// They come behind: what the plugin chooses must not be one of the above.
+		for _, name := range tn.AutoPods {
+			node.Pods = append(node.Pods, Pod{Name: name, Node: tn.Name})
+		}
+		if len(node.Pods) > 0 && len(n.PodCIDRs) == 0 {
+			return nil, fmt.Errorf("pod %q: node %q has no podCIDRs", node.Pods[0].Name, tn.Name)
 		}
 		l.Nodes = append(l.Nodes, node)
 	}

@@ -113,3 +113,21 @@ func TestDemo(t *testing.T) {
 		c.leavesNothing()
 	})
 }
+
+// A reader that goes away takes the demonstration's lab along.
+func TestDemoWithoutAReader(t *testing.T) {
+	c := newCluster(t, nil)
+	cmd := c.command("demo")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd.Stdout = w
+	err = cmd.Run()
+	w.Close()
+	if code := cmd.ProcessState.ExitCode(); code != 2 {
+		t.Errorf("%v: exit status %d, want 2", err, code)
+	}
+	c.leavesNothing()
+}

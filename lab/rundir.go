@@ -67,6 +67,12 @@ func (d Dir) NodeDir(node string) string { return filepath.Join(d.file("nodes"),
 // StateDir is a node's --state-dir.
 func (d Dir) StateDir(node string) string { return filepath.Join(d.NodeDir(node), "state") }
 
+// Conflist is the conflist by which a node's pods are made.
+func (d Dir) Conflist(node string) string { return filepath.Join(d.NodeDir(node), "10-plumb.conflist") }
+
+// CNICache is where the results for a node's pods are kept until they are deleted.
+func (d Dir) CNICache(node string) string { return filepath.Join(d.NodeDir(node), "cni") }
+
 // Socket is a node's --socket.
 func (d Dir) Socket(node string) string { return filepath.Join(d.NodeDir(node), "plumb.sock") }
 

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/plumbnet/plumb/cni/install"
 )
 
 // Options say how a lab is run.
 type Options struct {
 	Dir   Dir           // see RunDir
-	Plumb string        // the plumb binary; default: the running program
+	Plumb string        // the plumb binary, beside which plumb-cni is; default: the running program
 	Wait  time.Duration // how long the nodes may take to converge; default 60s
 }
 
@@ -45,12 +47,16 @@ func Start(ctx context.Context, t Topology, o Options) (*Client, error) {
 	if o.Wait == 0 {
 		o.Wait = time.Minute
 	}
+	plugin, err := install.Beside(o.Plumb)
+	if err != nil {
+		return nil, fmt.Errorf("the CNI plugin, which makes the lab's pods: %w", err)
+	}
 	lock, err := o.Dir.prepare(t)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
-	if err := start(ctx, o, lock); err != nil {
+	if err := start(ctx, o, plugin, lock); err != nil {
 		return nil, errors.Join(err, o.Dir.remove())
 	}
 	return &Client{Dir: o.Dir}, nil
@@ -90,7 +96,7 @@ func (d Dir) verb(verb string) string {
 // DefaultName is the name of a lab that is given none.
 const DefaultName = "lab"
 
-func start(ctx context.Context, o Options, lock *os.File) error {
+func start(ctx context.Context, o Options, plugin string, lock *os.File) error {
 	log, err := os.OpenFile(o.Dir.Log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
@@ -103,7 +109,7 @@ func start(ctx context.Context, o Options, lock *os.File) error {
 	defer ready.Close()
 	defer readyW.Close()
 
-	cmd := exec.Command(o.Plumb, "lab", "supervise", "--dir", string(o.Dir), "--wait", o.Wait.String())
+	cmd := exec.Command(o.Plumb, "lab", "supervise", "--dir", string(o.Dir), "--plugin", plugin, "--wait", o.Wait.String())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{lock, readyW} // LockFD, ReadyFD
 	cmd.SysProcAttr = namespaces()

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -44,9 +45,10 @@ type TopologyHost struct {
 
 // TopologyNode is a node of the state file and its pods.
 type TopologyNode struct {
-	Name    string   `yaml:"name"`
-	Segment string   `yaml:"segment"`
-	Pods    []string `yaml:"pods"`
+	Name     string   `yaml:"name"`
+	Segment  string   `yaml:"segment"`
+	Pods     []string `yaml:"pods"`
+	AutoPods []string `yaml:"autoPods"` // whose addresses the CNI plugin chooses
 }
 
 // DefaultTopology is the text of the topology that is used where none is given.
@@ -145,7 +147,7 @@ func (t *Topology) check() []error {
 	for _, n := range t.Nodes {
 		name("node", n.Name)
 		on("node", n.Name, n.Segment)
-		for _, p := range n.Pods {
+		for _, p := range slices.Concat(n.Pods, n.AutoPods) {
 			name("pod", p)
 		}
 	}

@@ -53,6 +53,8 @@ func TestBadTopologies(t *testing.T) {
 		{"no such segment", "segment: lan\n    addresses", "segment: wan\n    addresses", `host "internet": there is no segment "wan"`},
 		{"node that the state lacks", "- name: node3\n    segment", "- name: node4\n    segment", `node "node4": is not among the nodes of the state`},
 		{"bad state", "natOutgoing: true", "natOutgoing: yes please", `state:6:18: `},
+		{"automatic pod named as a pod", "pods: [b1, b2]", "pods: [b1]\n    autoPods: [a1]", `pod "a1": there is a pod of this name`},
+		{"node without podCIDRs", `podCIDRs: [10.244.1.0/24, "fd00:10:244:1::/64"]`, "labels: {a: b}", `pod "a1": node "node1" has no podCIDRs`},
 		{"pod outside its podCIDR", "podCIDRs: [10.244.1.0/24,", "podCIDRs: [10.244.1.0/29,", `10.244.1.0/29 has no address number 10`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

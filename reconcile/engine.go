@@ -35,6 +35,9 @@ type Engine struct {
 	holds   map[string]func(state.Object) bool
 	keep    func(state.Object) bool
 
+	lingers    func(state.Object) bool
+	lingerTime time.Duration
+
 	dirty     []*entry // to be compared; an entry that is dirty no more may linger
 	failing   map[*entry]struct{}
 	contested map[*entry]struct{}
@@ -49,8 +52,9 @@ type kindState struct {
 	synced bool  // read at least once since it last failed
 	err    error // of the last read
 
-	heat   heat
-	rested time.Time // before which a Loop does not read it again unless it must
+	heat    heat
+	deleted deletions
+	rested  time.Time // before which a Loop does not read it again unless it must
 }
 
 // entry is all that is known of one key.
@@ -63,6 +67,8 @@ type entry struct {
 	dirty   bool   // to be compared at the next turn
 	queued  bool   // in Engine.dirty
 	failure *Failure
+
+	unwanted time.Time // since when, where its deletion waits
 }
 
 type claim struct {
@@ -211,7 +217,7 @@ func (e *Engine) claimsChanged(en *entry, before state.Object) {
 	if want == before {
 		return
 	}
-	en.drifted = false
+	en.drifted, en.unwanted = false, time.Time{}
 	e.touch(en)
 	if tr := e.byKind[en.key.Kind].tracker(); tr != nil {
 		switch {
@@ -361,6 +367,9 @@ func (e *Engine) setHave(en *entry, have state.Object) {
 		en.drifted = true
 	}
 	en.have = have
+	if have == nil {
+		en.unwanted = time.Time{}
+	}
 	e.touch(en)
 }
 
@@ -371,7 +380,7 @@ func (e *Engine) forget(id string, en *entry) {
 	delete(e.unknown, en)
 }
 
-// Observe takes what a watcher saw.
+// Observe takes what a watcher saw. A Loop reads kinds of which it is in doubt.
 func (e *Engine) Observe(events []state.Event[state.Object]) {
 	for _, ev := range events {
 		entries := e.entries[ev.Key.Kind]
@@ -382,6 +391,7 @@ func (e *Engine) Observe(events []state.Event[state.Object]) {
 			// Gone without having been ours: what was in the way is gone.
 			e.setHave(en, nil)
 			e.touch(en)
+		case e.byKind[ev.Key.Kind].deleted.doubts(ev.Key, e.now()):
 		default:
 			if en == nil {
 				en = e.entry(ev.Key)

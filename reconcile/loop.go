@@ -193,9 +193,10 @@ func (l *Loop) reread(ctx context.Context, all bool) {
 	l.again = map[*kindState]bool{}
 	l.mu.Unlock()
 	for _, ks := range l.engine.kinds {
-		if !all && !again[ks] {
+		if !all && !again[ks] && !ks.deleted.read {
 			continue
 		}
+		ks.deleted.read = false
 		if rest := time.Until(ks.rested); !all && rest > 0 {
 			time.AfterFunc(rest, func() { l.readAgain(ks) })
 			continue

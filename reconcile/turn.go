@@ -89,7 +89,7 @@ func (e *Engine) step(en *entry, all bool, now time.Time) (Step, bool) {
 	switch {
 	case !differs:
 		e.settle(en)
-	case !all && e.waits(en, now): // it stays dirty
+	case !all && e.waits(en, now), !all && s.Action == state.Delete && e.lingersOn(en, now): // it stays dirty
 	case s.Action == state.Delete && e.Kept(en.have), !all && en.failure != nil && en.failure.Next.After(now):
 		en.dirty = false
 	default:
@@ -262,6 +262,7 @@ func (e *Engine) applyKind(ctx context.Context, ks *kindState, steps []*Step, r 
 			e.settle(en)
 		}
 	}
+	ks.deleted.note(steps, e.now())
 	if drift {
 		ks.heat.repaired(e.now())
 	}

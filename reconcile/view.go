@@ -41,6 +41,14 @@ func (e *Engine) Standing(kind state.Kind) iter.Seq2[state.Key, state.Object] {
 	}
 }
 
+// At gives what is wanted and what there is under a key; nil where there is nothing.
+func (e *Engine) At(key state.Key) (want, have state.Object) {
+	if en := e.entries[key.Kind][key.ID]; en != nil {
+		return en.want(), en.have
+	}
+	return nil, nil
+}
+
 // Want is the wanted objects.
 func (e *Engine) Want() state.Snapshot {
 	return e.snapshot(func(en *entry) state.Object { return en.want() })

@@ -12,6 +12,7 @@ type Endpoint struct {
 	Interface string       `json:"interface"`
 	Addresses []netip.Addr `json:"addresses"`
 	// Pod's end, as the CNI plugin made it; empty for others.
+	Network     string `json:"network,omitempty"` // name of the CNI configuration
 	ContainerID string `json:"containerID,omitempty"`
 	IfName      string `json:"ifName,omitempty"`
 	NetNS       string `json:"netns,omitempty"`

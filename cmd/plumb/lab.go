@@ -255,7 +255,8 @@ it down. The exit status is 1 where anything is not as it should be.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			// SIGPIPE, too, must not end this before the lab is taken down: demo | head.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
 			err = show.Demo(ctx, cmd.OutOrStdout(), topology, lab.Options{Dir: dir})
 			if errors.Is(err, show.ErrWrong) {
@@ -284,17 +285,18 @@ func labTopology() *cobra.Command {
 
 // labSupervise is what lab.Start executes.
 func labSupervise() *cobra.Command {
-	var dir string
+	var dir, plugin string
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:    "supervise",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return supervisor.Run(cmd.Context(), lab.Dir(dir), wait)
+			return supervisor.Run(cmd.Context(), lab.Dir(dir), plugin, wait)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "the run directory")
+	cmd.Flags().StringVar(&plugin, "plugin", "", "the CNI plugin")
 	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long the nodes may take to converge")
 	return cmd
 }

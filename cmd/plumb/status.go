@@ -171,11 +171,30 @@ func printEndpoints(out io.Writer, list []agent.EndpointStatus) {
 	}
 	fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ENDPOINT\tADDRESSES\tINTERFACE\tSTATE\tORIGIN")
+	fmt.Fprintln(w, "NAMESPACE\tNAME\tADDRESSES\tINTERFACE\tCONTAINER\tSTATE")
 	for _, e := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.Name, strings.Join(e.Addresses, ","), e.Interface, e.State, e.Origin)
+		name := e.Name
+		if name == e.ContainerID {
+			name = ""
+		}
+		cells := []string{e.Namespace, name, strings.Join(e.Addresses, ","), e.Interface, shortID(e.ContainerID), e.State}
+		for i, c := range cells {
+			if c == "" {
+				cells[i] = "-"
+			}
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	_ = w.Flush()
+}
+
+// shortID is a container's ID as container runtimes' tools print it.
+func shortID(id string) string {
+	const digits = 12
+	if len(id) > digits && strings.Trim(id, "0123456789abcdef") == "" {
+		return id[:digits]
+	}
+	return id
 }
 
 func age(now, then time.Time) string {

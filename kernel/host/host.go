@@ -58,7 +58,7 @@ func (h *Host) read() (table, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := h.addresses()
+	addresses, err := h.addresses(unix.AF_UNSPEC)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +72,10 @@ func (h *Host) read() (table, error) {
 	return t, nil
 }
 
-func (h *Host) addresses() ([]address, error) {
+func (h *Host) addresses(family int) ([]address, error) {
 	req := h.conn.Request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 	req.RetryInterrupted = true
-	req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewIfAddrmsg(family))
 	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
 	if err != nil {
 		return nil, fmt.Errorf("reading addresses: %w", err)

@@ -51,6 +51,11 @@ func spec(n namespace, id string, addresses ...string) Spec {
 	for _, a := range addresses {
 		s.Addresses = append(s.Addresses, netip.MustParseAddr(a))
 	}
+	for _, path := range strings.Fields("ipv4/conf/IF/proxy_arp ipv4/conf/IF/forwarding ipv4/conf/IF/rp_filter " +
+		"ipv6/conf/IF/forwarding ipv6/conf/IF/proxy_ndp") {
+		s.Sysctls = append(s.Sysctls, state.Sysctl{Path: "net/" + strings.ReplaceAll(path, "IF", s.HostEnd), Value: "1"})
+	}
+	s.Sysctls = append(s.Sysctls, state.Sysctl{Path: "net/ipv4/neigh/" + s.HostEnd + "/proxy_delay", Value: "0"})
 	return s
 }
 
@@ -296,7 +301,7 @@ func TestWireRefuses(t *testing.T) {
 			"network namespace: open /run/netns/no":   func(s *Spec) { s.NetNS = "/run/netns/no" },
 			"network namespace /dev/null: ":           func(s *Spec) { s.NetNS = "/dev/null" },
 			"making the veth: ":                       func(s *Spec) { s.MTU = 1 },
-			"pod's addresses: 10.244.1.5: ":           func(s *Spec) { s.Addresses = append(s.Addresses, s.Addresses[0]) },
+			"in the pod: address 10.244.1.5: ":        func(s *Spec) { s.Addresses = append(s.Addresses, s.Addresses[0]) },
 		} {
 			s := good
 			change(&s)

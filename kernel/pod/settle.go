@@ -7,8 +7,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/plumbnet/plumb/kernel/rtnl"
 )
 
 // settleTime bounds how long an IPv6 address may take to come into use. It does
@@ -29,18 +30,17 @@ func (w *wiring) settle(ctx context.Context) error {
 		if !a.Is6() {
 			continue
 		}
-		if err := awaitLocal(ctx, w.pod, a, nil); err != nil {
+		if err := awaitLocal(ctx, w.pod, a, 0); err != nil {
 			return err
 		}
 	}
-	return awaitLocal(ctx, w.host, gateway6, &netlink.RouteGetOptions{OifIndex: w.hostEnd.Attrs().Index})
+	return awaitLocal(ctx, w.host, gateway6, w.hostEnd)
 }
 
-// awaitLocal waits until packets to a are delivered where h is.
-func awaitLocal(ctx context.Context, h *netlink.Handle, a netip.Addr, how *netlink.RouteGetOptions) error {
+// awaitLocal waits until packets to a are delivered where s is.
+func awaitLocal(ctx context.Context, s *rtnl.Socket, a netip.Addr, index int32) error {
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		routes, err := h.RouteGetWithOptions(a.AsSlice(), how)
-		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+		if routeType, err := lookUp(s, a, index); err == nil && routeType == unix.RTN_LOCAL {
 			return nil
 		}
 		// An error here (no route) is the usual one, and says no more.

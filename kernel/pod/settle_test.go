@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/plumbnet/plumb/kernel/nstest"
 )
 
@@ -26,7 +24,7 @@ func TestSettleLooksAtItsOwnHostEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer w.close()
-		if w.hostEnd, err = netlink.LinkByName(specs[0].HostEnd); err != nil {
+		if w.hostEnd, err = w.host.Names().Index(specs[0].HostEnd); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -33,7 +33,21 @@ type Spec struct {
 	NetNS     string       // the pod's namespace: /proc/123/ns/net, /run/netns/x
 	Addresses []netip.Addr // the pod's, of either family or both
 	MTU       int          // of both ends; 0: the kernel's default
+	// Sysctls are the host end's, as the endpoint's rendering has them. They are
+	// set before the links come up.
+	Sysctls []state.Sysctl
 }
+
+// Gateway gives the pod's gateway in the family of an address.
+func Gateway(like netip.Addr) netip.Addr {
+	if like.Is4() {
+		return gateway4
+	}
+	return gateway6
+}
+
+// PodMAC is the MAC address of the pod's end.
+func (s Spec) PodMAC() net.HardwareAddr { return podMAC(s.HostEnd) }
 
 // HostEndName is the name of a pod's host end: state.HostEndPrefix and 11 hex
 // digits of a hash, 15 characters, as long as an interface's name can be.
@@ -74,3 +88,15 @@ func (s Spec) validate() error {
 
 func (s Spec) has4() bool { return slices.ContainsFunc(s.Addresses, netip.Addr.Is4) }
 func (s Spec) has6() bool { return slices.ContainsFunc(s.Addresses, netip.Addr.Is6) }
+
+// gateways gives the pod's gateway in each of the pod's families.
+func (s Spec) gateways() []netip.Addr {
+	var out []netip.Addr
+	if s.has4() {
+		out = append(out, gateway4)
+	}
+	if s.has6() {
+		out = append(out, gateway6)
+	}
+	return out
+}

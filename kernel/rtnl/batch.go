@@ -72,7 +72,7 @@ func (b *Batch) Flush() {
 	b.s.out.buf = b.s.out.buf[:0]
 	switch {
 	case err != nil:
-		err = fmt.Errorf("send to rtnetlink: %w", err)
+		err = fmt.Errorf("send to %s: %w", b.s.name, err)
 		for _, id := range b.ids {
 			b.failed(id, err)
 		}

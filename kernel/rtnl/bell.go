@@ -17,7 +17,7 @@ type Bell struct {
 
 // OpenBell opens a socket, on the calling thread, that can join the group (RTNLGRP_*).
 func OpenBell(group int) (*Bell, error) {
-	fd, _, err := open(unix.SOCK_NONBLOCK)
+	fd, _, err := open(unix.NETLINK_ROUTE, unix.SOCK_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("rtnetlink bell: %w", err)
 	}

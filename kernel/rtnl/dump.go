@@ -25,7 +25,7 @@ func (s *Socket) Dump(ctx context.Context, typ uint16, body func(*Encoder), each
 	body(&s.out)
 	s.out.End()
 	if err := s.send(s.out.buf); err != nil {
-		return fmt.Errorf("send to rtnetlink: %w", err)
+		return fmt.Errorf("send to %s: %w", s.name, err)
 	}
 	d := dump{seq: s.seq, each: each}
 	for !d.done {
@@ -35,7 +35,7 @@ func (s *Socket) Dump(ctx context.Context, typ uint16, body func(*Encoder), each
 			d.fail(err)
 			continue // a dump goes on after a loss
 		case err != nil && !errors.Is(err, ErrTruncated):
-			d.fail(fmt.Errorf("receive from rtnetlink: %w", err))
+			d.fail(fmt.Errorf("receive from %s: %w", s.name, err))
 			return d.err
 		}
 		d.fail(err)

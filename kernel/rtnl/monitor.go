@@ -36,7 +36,7 @@ type Monitor struct {
 // OpenMonitor opens a socket on the calling thread. It hears nothing until Run.
 // Events that requests of the given sockets cause are dropped in the kernel.
 func OpenMonitor(own ...*Socket) (*Monitor, error) {
-	fd, _, err := open(unix.SOCK_NONBLOCK)
+	fd, _, err := open(unix.NETLINK_ROUTE, unix.SOCK_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("rtnetlink monitor: %w", err)
 	}

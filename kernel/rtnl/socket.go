@@ -17,9 +17,10 @@ const (
 	answerTimeout = 30
 )
 
-// Socket is an rtnetlink socket in the network namespace of the thread that
+// Socket is a netlink socket, to rtnetlink or nfnetlink, in the network namespace of the thread that
 // opened it. It serves one goroutine at a time.
 type Socket struct {
+	name string // of its family, for errors
 	fd   int
 	port uint32
 	seq  uint32
@@ -28,16 +29,23 @@ type Socket struct {
 }
 
 // Open opens a socket on the calling thread.
-func Open() (*Socket, error) {
-	fd, port, err := open(0)
+func Open() (*Socket, error) { return openSocket(unix.NETLINK_ROUTE, "rtnetlink") }
+
+// OpenNetfilter opens a socket to nfnetlink, which takes datagrams of many
+// requests and gives dumps as rtnetlink does; it is no place for nf_tables, which
+// wants transactions. Where the kernel has no nfnetlink it gives EPROTONOSUPPORT.
+func OpenNetfilter() (*Socket, error) { return openSocket(unix.NETLINK_NETFILTER, "nfnetlink") }
+
+func openSocket(family int, name string) (*Socket, error) {
+	fd, port, err := open(family, 0)
 	if err != nil {
-		return nil, fmt.Errorf("rtnetlink socket: %w", err)
+		return nil, fmt.Errorf("%s socket: %w", name, err)
 	}
-	s := &Socket{fd: fd, port: port, in: make([]byte, 64<<10)}
+	s := &Socket{name: name, fd: fd, port: port, in: make([]byte, 64<<10)}
 	for _, opt := range [...]int{unix.NETLINK_CAP_ACK, unix.NETLINK_EXT_ACK, unix.NETLINK_GET_STRICT_CHK} {
 		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, opt, 1); err != nil {
 			_ = unix.Close(fd)
-			return nil, fmt.Errorf("rtnetlink socket: option %d: %w", opt, err)
+			return nil, fmt.Errorf("%s socket: option %d: %w", name, opt, err)
 		}
 	}
 	// Best effort all three: smaller buffers mean smaller batches and lost replies,
@@ -48,8 +56,8 @@ func Open() (*Socket, error) {
 	return s, nil
 }
 
-func open(flags int) (fd int, port uint32, err error) {
-	fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, unix.NETLINK_ROUTE)
+func open(family, flags int) (fd int, port uint32, err error) {
+	fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, family)
 	if err != nil {
 		return -1, 0, err
 	}

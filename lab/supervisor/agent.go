@@ -34,9 +34,6 @@ const restartAfter = time.Second
 func (s *supervisor) startAgents(ctx context.Context) error {
 	for _, n := range s.layout.Nodes {
 		a := &agent{node: n.Name, dir: s.dir, reaper: &s.reaper, ended: make(chan string, 1), gone: make(chan struct{})}
-		if err := os.MkdirAll(s.dir.StateDir(n.Name), 0o755); err != nil {
-			return fmt.Errorf("node %s: %w", n.Name, err)
-		}
 		cmd, err := a.start()
 		if err != nil {
 			return fmt.Errorf("node %s: agent: %w", n.Name, err)

@@ -32,17 +32,12 @@ func (s *supervisor) build(ctx context.Context) error {
 			return err
 		}
 	}
-	for i, n := range s.layout.Nodes {
+	for _, n := range s.layout.Nodes {
 		if err := s.addHost(ctx, n.Name, n.Segment, n.Addresses, nil, n.Gateways); err != nil {
 			return err
 		}
-		for j := range n.Pods {
-			if err := s.addPod(ctx, &s.layout.Nodes[i].Pods[j]); err != nil {
-				return err
-			}
-		}
 	}
-	return nil
+	return s.addPods(ctx)
 }
 
 // bridge is a segment's device in the segment's namespace.
@@ -87,7 +82,7 @@ func (s *supervisor) addHost(ctx context.Context, name, segment string, addresse
 
 // sysctls are set in every namespace before it has interfaces, since new
 // namespaces take over some of what the machine has. That a node forwards is
-// the agent's to see to.
+// plumb's to see to.
 var sysctls = [][2]string{
 	{"net/ipv4/ip_forward", "0"},
 	{"net/ipv4/conf/all/rp_filter", "0"},

@@ -62,7 +62,7 @@ func TestLookPath(t *testing.T) {
 }
 
 func TestRunIsForTheLabAlone(t *testing.T) {
-	if err := Run(t.Context(), lab.Dir(t.TempDir()), 0); err == nil || !strings.Contains(err.Error(), "plumb lab up") {
+	if err := Run(t.Context(), lab.Dir(t.TempDir()), "", 0); err == nil || !strings.Contains(err.Error(), "plumb lab up") {
 		t.Errorf("Run outside of its namespaces: %v", err)
 	}
 }

@@ -10,19 +10,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/plumbnet/plumb/cni/install"
 	"github.com/plumbnet/plumb/lab"
 	"github.com/plumbnet/plumb/lab/ns"
 	"github.com/plumbnet/plumb/state"
 )
 
-// binDir is where commands in the lab find plumb: the very binary that started
-// it, also when that was replaced or removed since.
+// binDir is where commands in the lab find plumb and plumb-cni: the very binaries
+// that the lab was started with, also when those were replaced or removed since.
 const binDir = "/run/plumb-lab.bin"
 
 // mounts arranges the mount namespace: a /proc for the process namespace, a /run
 // that the machine's own network namespaces are not seen on, the run directory
-// and the binary in it, and the names of plumb's route protocols.
-func mounts(dir lab.Dir) error {
+// and the binaries in it, and the names of plumb's route protocols.
+func mounts(dir lab.Dir, plugin string) error {
 	// What is mounted here stays here; what the machine unmounts goes here too.
 	if err := mount("", "/", "", unix.MS_SLAVE|unix.MS_REC); err != nil {
 		return err
@@ -41,6 +42,11 @@ func mounts(dir lab.Dir) error {
 		return fmt.Errorf("plumb: %w", err)
 	}
 	defer unix.Close(exe)
+	cni, err := unix.Open(plugin, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %w", plugin, err)
+	}
+	defer unix.Close(cni)
 
 	if err := mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV); err != nil {
 		return err
@@ -60,19 +66,20 @@ func mounts(dir lab.Dir) error {
 	if err := os.MkdirAll(ns.Dir, 0o755); err != nil {
 		return fmt.Errorf("namespaces: %w", err)
 	}
-	if err := bindBinary(exe); err != nil {
+	if err := errors.Join(bindBinary(exe, "plumb"), bindBinary(cni, install.Plugin)); err != nil {
 		return err
 	}
 	return nameProtocols()
 }
 
-func bindBinary(exe int) error {
-	path := filepath.Join(binDir, "plumb")
+// bindBinary mounts an open file on a file of binDir.
+func bindBinary(exe int, name string) error {
+	path := filepath.Join(binDir, name)
 	if err := os.MkdirAll(binDir, 0o755); err != nil {
-		return fmt.Errorf("plumb: %w", err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if err := os.WriteFile(path, nil, 0o755); err != nil {
-		return fmt.Errorf("plumb: %w", err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return mount(fmt.Sprintf("/proc/self/fd/%d", exe), path, "", unix.MS_BIND)
 }

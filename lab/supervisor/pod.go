@@ -2,66 +2,149 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
 
-	"github.com/plumbnet/plumb/kernel/pod"
+	"github.com/containernetworking/cni/libcni"
+	current "github.com/containernetworking/cni/pkg/types/100"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/plumbnet/plumb/cni/install"
 	"github.com/plumbnet/plumb/lab"
 	"github.com/plumbnet/plumb/lab/ns"
-	"github.com/plumbnet/plumb/state"
-	"github.com/plumbnet/plumb/state/desired"
-	"github.com/plumbnet/plumb/state/endpoint"
 )
 
-// addPod does what a container runtime and the CNI plugin do together: it makes
-// the pod's namespace, wires it to its node and records the endpoint.
-func (s *supervisor) addPod(ctx context.Context, p *lab.Pod) error {
-	if err := s.addNamespace(ctx, p.Name); err != nil {
+// addPods makes the pods of all nodes, those of one node one after the other.
+func (s *supervisor) addPods(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range s.layout.Nodes {
+		g.Go(func() error {
+			n := &s.layout.Nodes[i]
+			net, err := s.network(n.Name)
+			if err != nil {
+				return fmt.Errorf("node %s: %w", n.Name, err)
+			}
+			for j := range n.Pods {
+				p := &n.Pods[j]
+				if err := s.addNamespace(ctx, p.Name); err != nil {
+					return err
+				}
+				if err := net.add(ctx, p); err != nil {
+					return fmt.Errorf("pod %s: %w", p.Name, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	container := "lab-" + p.Name
-	p.Interface = pod.HostEndName(container, uplink)
-	err := ns.Do(p.Node, func() error {
-		return pod.Wire(ctx, pod.Spec{
-			HostEnd:   p.Interface,
-			IfName:    uplink,
-			NetNS:     ns.Path(p.Name),
-			Addresses: p.Addresses,
-			MTU:       podMTU(s.layout.State),
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("pod %s: %w", p.Name, err)
-	}
-	store := endpoint.Store{Dir: filepath.Join(s.dir.StateDir(p.Node), "endpoints")}
-	err = store.Put(state.Endpoint{
-		ID:          container + "/" + uplink,
-		Name:        s.dir.Name() + "/" + p.Name,
-		Interface:   p.Interface,
-		Addresses:   p.Addresses,
-		ContainerID: container,
-		IfName:      uplink,
-		NetNS:       ns.Path(p.Name),
-	})
-	if err != nil {
-		return fmt.Errorf("pod %s: %w", p.Name, err)
-	}
-	return s.respond(p.Name)
-}
-
-// podMTU leaves room for the largest header that the state file's pools may add.
-func podMTU(f *desired.File) int {
-	if f.Settings.MTU != 0 {
-		return f.Settings.MTU
-	}
-	mtu := 1500
-	for _, p := range f.Pools {
-		switch p.Encapsulation {
-		case desired.VXLAN:
-			mtu = min(mtu, 1500-70) // over IPv6; 50 over IPv4
-		case desired.IPIP:
-			mtu = min(mtu, 1500-20)
+	for _, p := range s.layout.Pods() {
+		if err := s.respond(p.Name); err != nil {
+			return err
 		}
 	}
-	return mtu
+	return nil
+}
+
+// deletePatience is how long the deletion of all pods may take; lab down waits.
+const deletePatience = 3 * time.Second
+
+// deletePods has the CNI plugin take all pods away.
+func (s *supervisor) deletePods(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deletePatience)
+	defer cancel()
+	pods := s.layout.Pods()
+	errs := make([]error, len(pods))
+	var wg sync.WaitGroup
+	for i, p := range pods {
+		wg.Go(func() {
+			net, err := s.network(p.Node)
+			if err == nil {
+				err = net.del(ctx, &p)
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("pod %s is not deleted: %w", p.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// network is a node's, as its container runtime has it.
+type network struct {
+	lab  string
+	cni  *libcni.CNIConfig
+	list *libcni.NetworkConfigList
+}
+
+// network reads the conflist of a node, and writes it where there is none yet.
+func (s *supervisor) network(node string) (*network, error) {
+	path := s.dir.Conflist(node)
+	if _, err := os.Stat(path); err != nil {
+		if err := os.MkdirAll(s.dir.StateDir(node), 0o755); err != nil {
+			return nil, err
+		}
+		text, err := install.Conf{File: s.dir.StateFile(), Node: node, StateDir: s.dir.StateDir(node)}.Conflist()
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	list, err := libcni.NetworkConfFromFile(path)
+	if err != nil {
+		return nil, err
+	}
+	cni := libcni.NewCNIConfigWithCacheDir([]string{binDir}, s.dir.CNICache(node), &runtimeExec{node: node, reaper: &s.reaper})
+	return &network{lab: s.dir.Name(), cni: cni, list: list}, nil
+}
+
+// attachment is what a container runtime tells of a pod.
+func (n *network) attachment(p *lab.Pod) *libcni.RuntimeConf {
+	rt := &libcni.RuntimeConf{
+		ContainerID: "lab-" + p.Name,
+		NetNS:       ns.Path(p.Name),
+		IfName:      uplink,
+		Args:        [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", n.lab}, {"K8S_POD_NAME", p.Name}},
+	}
+	if len(p.Addresses) > 0 {
+		rt.CapabilityArgs = map[string]any{"ips": p.Addresses}
+	}
+	return rt
+}
+
+// add attaches a pod, and notes what became of it.
+func (n *network) add(ctx context.Context, p *lab.Pod) error {
+	r, err := n.cni.AddNetworkList(ctx, n.list, n.attachment(p))
+	if err != nil {
+		return err
+	}
+	result, err := current.NewResultFromResult(r)
+	if err != nil {
+		return err
+	}
+	p.Addresses = nil
+	for _, ip := range result.IPs {
+		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
+			p.Addresses = append(p.Addresses, a.Unmap())
+		}
+	}
+	for _, i := range result.Interfaces {
+		if i.Sandbox == "" {
+			p.Interface = i.Name
+		}
+	}
+	return nil
+}
+
+// del detaches a pod. That it was not attached is no error.
+func (n *network) del(ctx context.Context, p *lab.Pod) error {
+	return n.cni.DelNetworkList(ctx, n.list, n.attachment(p))
 }

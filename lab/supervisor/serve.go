@@ -102,6 +102,7 @@ func (s *supervisor) answer(ctx context.Context, r *lab.Request, reply *lab.Repl
 	case r.Status != nil:
 		reply.Status = s.status(ctx)
 	case r.Stop != nil:
+		err = s.deletePods(ctx)
 	case r.Ping != nil:
 		reply.Pings, err = s.ping(ctx, r.Ping)
 	case r.Whoami != nil:

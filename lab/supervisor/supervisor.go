@@ -38,8 +38,8 @@ type supervisor struct {
 }
 
 // Run brings the lab in dir up, reports to lab.ReadyFD, and stays until it is
-// asked to stop. It must be PID 1 of the namespaces that lab.Start makes.
-func Run(ctx context.Context, dir lab.Dir, wait time.Duration) error {
+// asked to stop. plugin is the CNI plugin's binary. It must be PID 1 of the namespaces that lab.Start makes.
+func Run(ctx context.Context, dir lab.Dir, plugin string, wait time.Duration) error {
 	if os.Getpid() != 1 {
 		return errors.New("plumb lab supervise is started by `plumb lab up`, in namespaces of its own")
 	}
@@ -53,7 +53,7 @@ func Run(ctx context.Context, dir lab.Dir, wait time.Duration) error {
 	s := &supervisor{dir: dir, agents: map[string]*agent{}, pingers: map[string]*pinger{}}
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
-	l, err := s.up(ctx, wait)
+	l, err := s.up(ctx, plugin, wait)
 	if err != nil {
 		fmt.Fprintln(ready, err)
 		return err
@@ -68,7 +68,7 @@ func Run(ctx context.Context, dir lab.Dir, wait time.Duration) error {
 }
 
 // up makes everything, in the order in which it is needed.
-func (s *supervisor) up(ctx context.Context, wait time.Duration) (*net.UnixListener, error) {
+func (s *supervisor) up(ctx context.Context, plugin string, wait time.Duration) (*net.UnixListener, error) {
 	topology, err := lab.ReadTopology(s.dir.Topology())
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *supervisor) up(ctx context.Context, wait time.Duration) (*net.UnixListe
 	if s.layout, err = topology.Layout(); err != nil {
 		return nil, err
 	}
-	if err := mounts(s.dir); err != nil {
+	if err := mounts(s.dir, plugin); err != nil {
 		return nil, err
 	}
 	go s.reaper.run(ctx)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/plumbnet/plumb/state"
 )
@@ -46,12 +47,26 @@ func (s Store) Put(e state.Endpoint) error {
 	return nil
 }
 
-// Delete removes a record; that there is none is no error.
+// Delete removes a record, and what a writer that was killed left of one; that
+// there is none is no error.
 func (s Store) Delete(id string) error {
-	if err := os.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := errors.Join(Remove(s.path(id)), Remove(temporary(s.path(id)))); err != nil {
 		return fmt.Errorf("endpoint %s: %w", id, err)
 	}
 	return nil
+}
+
+// Remove removes a file. That it is not there is no error, nor that it cannot be:
+// its name is too long for one, or the file system is read-only besides.
+func Remove(path string) error {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, syscall.ENAMETOOLONG) {
+		return nil
+	}
+	if _, notThere := os.Lstat(path); errors.Is(notThere, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // List reads every record, in the order of file names. A record that cannot be
@@ -118,17 +133,23 @@ func read(path string) (state.Endpoint, error) {
 	return e, nil
 }
 
-// WriteFile writes a file atomically: a temporary one beside it is renamed. The
-// temporary name begins with a dot, so that no reader of the directory takes it
-// for a record. It is not synced: what a power cut loses, it loses together with
-// the endpoints themselves.
+// temporary is where a file is written before it has its name. It begins with a
+// dot, so that no reader of the directory takes it for a record, and is always the
+// same one, so that writers that are killed leave one at most.
+func temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
+}
+
+// WriteFile writes a file atomically: a temporary one beside it is renamed. A file
+// has one writer at a time. It is not synced: what a power cut loses, it loses
+// together with the endpoints themselves.
 func WriteFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.OpenFile(temporary(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
