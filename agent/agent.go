@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/plumbnet/plumb/agent/notify"
+	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
@@ -27,6 +29,7 @@ type Options struct {
 	DryRun   bool
 	Version  string
 	Log      *slog.Logger
+	Drain    <-chan os.Signal // withdraw what BGP announces, for maintenance; may be nil
 }
 
 type agent struct {
@@ -38,10 +41,20 @@ type agent struct {
 	flows   *forgetter
 	service *service
 
+	speaker     *speaker
+	passwords   *bgp.Passwords
+	pumps       sync.WaitGroup
+	settled     atomic.Bool               // the restart of BGP is over
+	bgpSince    atomic.Pointer[time.Time] // when the speaker was opened
+	bgpWasReady atomic.Bool
+	draining    sync.Mutex
+
 	// The loop's goroutine's, too:
 	originals *sysctl.Originals
 	routes    *route.Kind
 	beside    []Beside
+
+	staleRoutes bool // of the host: they changed since they were read
 
 	file      atomic.Pointer[FileStatus]
 	lastTurn  atomic.Pointer[time.Time] // when the loop last turned
@@ -91,9 +104,17 @@ func Run(ctx context.Context, o Options) error {
 	if k.Notice != nil {
 		o.Log.Error("what was before plumb is not known", "err", k.Notice)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.startBGP(ctx, k)
 	engine := k.Engine()
-	protect(engine, first)
+	protect(engine)
+	engine.Hold(holdLearned, isLearned)
 	a.sources = newSources(engine, o.Node)
+	a.sources.bgp.on = true
+	if first != nil {
+		a.sources.bgp.passwords = a.lookAtPasswords(first.File)
+	}
 	a.sources.after = a.after
 	k.Sysctls.Lasts = a.sources.handWired
 	a.originals, a.routes = k.Originals, k.Routes
@@ -102,8 +123,6 @@ func Run(ctx context.Context, o Options) error {
 	a.metrics = newMetrics(a)
 	a.service = &service{agent: a, socket: notify.Socket()}
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if err := a.firstFacts(ctx, k, first); err != nil {
 		return err
 	}
@@ -117,11 +136,15 @@ func Run(ctx context.Context, o Options) error {
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
 	wg.Go(func() { a.flows.run(ctx) })
 	wg.Go(func() { a.service.run(ctx) })
+	wg.Go(func() { a.watchPasswords(ctx) })
+	wg.Go(func() { a.awaitDrain(ctx) })
 	o.Log.Info("plumb agent", "node", o.Node, "version", o.Version, "file", o.File, "dryRun", o.DryRun)
 	err = a.loop.Run(ctx)
 	a.service.stopping()
 	cancel()
 	wg.Wait()
+	a.pumps.Wait()
+	a.closeBGP()
 	a.flows.batch() // of the last turn
 	servers.Wait()
 	o.Log.Info("plumb agent ends; the kernel's state stays in place")
@@ -168,11 +191,15 @@ func (a *agent) firstFacts(ctx context.Context, k *Kernel, first *Loaded) error 
 	if err := a.sources.setInterfaces(list); err != nil {
 		return err
 	}
+	if err := a.watchHostRoutes(ctx, k); err != nil {
+		return err
+	}
 	if first != nil {
 		a.loop.Resync = first.File.Settings.ResyncInterval
 		if err := a.sources.setFile(first.File); err != nil {
 			return err
 		}
+		a.withoutBGP(a.sources.engine, first.File)
 	} else {
 		// Without a state there is nothing to compare with: change nothing.
 		a.sources.engine.Hold(holdNoFile, func(state.Object) bool { return true })
@@ -217,8 +244,9 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 		if k.Routes.AddTable(l.File.Settings.RouteTable) {
 			a.loop.ReadAgain(state.KindRoute)
 		}
-		protect(e, l)
+		a.sources.bgp.passwords = a.lookAtPasswords(l.File)
 		a.note(a.sources.setFile(l.File))
+		a.withoutBGP(e, l.File)
 		a.loop.Resync = l.File.Settings.ResyncInterval
 		e.Release(holdNoFile)
 		a.file.Store(&status)
@@ -238,16 +266,10 @@ func (a *agent) note(err error) {
 }
 
 // protect keeps what the agent does not decide over: host ends are deleted with
-// their endpoints, by who made them; learned routes by who learned them.
-func protect(e *reconcile.Engine, l *Loaded) {
-	bgp := l == nil || l.File.BGP != nil
+// their endpoints, by who made them.
+func protect(e *reconcile.Engine) {
 	e.Keep(func(o state.Object) bool {
-		switch o := o.(type) {
-		case state.Link:
-			return render.IsHostEnd(o.Name)
-		case state.Route:
-			return bgp && o.Protocol == state.ProtoBGP
-		}
-		return false
+		link, isLink := o.(state.Link)
+		return isLink && render.IsHostEnd(link.Name)
 	})
 }

@@ -78,5 +78,6 @@ func clearStateDir(dir string) error {
 		os.RemoveAll(filepath.Join(dir, desired.KeptName)),
 		os.RemoveAll(filepath.Join(dir, originalsName)),
 		os.RemoveAll(filepath.Join(dir, tablesName)),
+		os.RemoveAll(filepath.Join(dir, passwordKey)),
 	)
 }

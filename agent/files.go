@@ -20,6 +20,7 @@ const (
 	originalsName = "sysctls.json"
 	lockName      = "lock"
 	tablesName    = "tables.json"
+	passwordKey   = "password.key" // of package bgp
 )
 
 // Endpoints is the store of endpoint records in a state directory.

@@ -7,6 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
 // gauges are the numbers of `plumb status`, counted when they are asked for.
 type gauges struct{ agent *agent }
 
@@ -21,7 +25,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		for i := 0; i < len(labels); i += 2 {
 			names, values = append(names, labels[i]), append(values, labels[i+1])
 		}
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), prometheus.GaugeValue, value, values...)
+		out <- prometheus.MustNewConstMetric(describe(name, help, names...), prometheus.GaugeValue, value, values...)
 	}
 	collectFile(g.agent.file.Load(), gauge)
 	gauge("plumb_ready", "1 since the agent has converged on a valid state file, else 0.", boolean(g.agent.ready.Load()))

@@ -26,6 +26,7 @@ import (
 type Kernel struct {
 	Host      *host.Host
 	Routes    *route.Kind
+	Others    *route.Others // the host's other routes
 	Sysctls   *sysctl.Kind
 	Originals *sysctl.Originals
 	Notice    error // what was found amiss, and did not keep the rest from opening
@@ -96,6 +97,10 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	}
 	k.closers = append(k.closers, func() { _ = k.Routes.Close() })
 	k.kinds = append(k.kinds, reconcile.KindOf(k.Routes, false, state.KindRoute))
+	if k.Others, err = route.OpenOthers(k.Routes); err != nil {
+		return fail("the host's routes", err)
+	}
+	k.closers = append(k.closers, func() { _ = k.Others.Close() })
 
 	nftKinds := []state.Kind{state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement}
 	if tables, err := nft.New(); err != nil {
@@ -120,6 +125,9 @@ func openOriginals(path string) (o *sysctl.Originals, notice, err error) {
 	o, err = sysctl.OpenOriginals(path)
 	return o, fmt.Errorf("%w; it was moved to %s", notice, aside), err
 }
+
+// With adds a kind that is not of the kernel to those of the engine.
+func (k *Kernel) With(kind reconcile.Kind) { k.kinds = append(k.kinds, kind) }
 
 // Engine makes an engine of all kinds.
 func (k *Kernel) Engine() *reconcile.Engine { return reconcile.NewEngine(k.kinds...) }

@@ -48,7 +48,7 @@ func newMetrics(a *agent) *metrics {
 		ConstLabels: prometheus.Labels{"version": a.Version},
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build,
-		gauges{a}, netlinkDrops{}, collectors.NewGoCollector(),
+		gauges{a}, netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,15 +68,26 @@ func (m *metrics) turned(t reconcile.Turned) {
 	}
 	m.turns.WithLabelValues(read).Inc()
 	m.took.Observe(t.Took.Seconds())
+	type label struct {
+		kind   state.Kind
+		action state.Action
+		cause  string
+	}
+	counts := map[label]int{}
 	for _, d := range t.Done {
-		cause, kind := "wanted", d.Object().Key().Kind
+		cause := "wanted"
 		if d.Drift {
 			cause = "drift"
+		}
+		counts[label{d.Kind(), d.Action, cause}]++
+	}
+	for l, n := range counts {
+		m.changes.WithLabelValues(string(l.kind), l.action.Verb(), l.cause).Add(float64(n))
+		if l.cause == "drift" {
 			m.mu.Lock()
-			m.drift[kind]++
+			m.drift[l.kind] += n
 			m.mu.Unlock()
 		}
-		m.changes.WithLabelValues(string(kind), d.Action.Verb(), cause).Inc()
 	}
 	for _, f := range t.Failures {
 		m.failures.WithLabelValues(string(f.Key.Kind)).Inc()

@@ -20,19 +20,30 @@ type Once struct {
 	engine  *reconcile.Engine
 	sources *sources
 	beside  []Beside // found by Plan
+	bgp     *BGPState
 }
 
 // NewOnce renders what a loaded state file wants on this host; endpoint records
 // come from the state directory.
-func NewOnce(ctx context.Context, l *Loaded, node, stateDir string) (*Once, error) {
+//
+// BGP is the running agent's alone. b is what it said of it; nil, where none runs:
+// then sessions are left out, and learned routes stay as they are.
+func NewOnce(ctx context.Context, l *Loaded, node, stateDir string, b *BGPState) (*Once, error) {
 	k, err := OpenKernel(stateDir, tablesOf(stateDir, l)...)
 	if err != nil {
 		return nil, err
 	}
-	o := &Once{Loaded: l, state: stateDir, kernel: k, engine: k.Engine()}
+	if b != nil {
+		k.With(reconcile.KindOf[state.Object](recorded{b.Objects}, true, bgpKinds...))
+	}
+	o := &Once{Loaded: l, state: stateDir, kernel: k, engine: k.Engine(), bgp: b}
 	o.sources = newSources(o.engine, node)
 	k.Sysctls.Lasts = o.sources.handWired
-	protect(o.engine, l)
+	protect(o.engine)
+	if err := o.takeBGP(ctx); err != nil {
+		k.Close()
+		return nil, err
+	}
 	if err := o.fill(ctx, stateDir); err != nil {
 		k.Close()
 		return nil, err
@@ -53,6 +64,7 @@ func (o *Once) fill(ctx context.Context, stateDir string) error {
 		o.sources.setInterfaces(list),
 		o.sources.setFile(o.Loaded.File),
 		o.sources.setEndpoints(records),
+		o.learn(),
 	)
 }
 
@@ -65,7 +77,7 @@ func (o *Once) Warnings() []string {
 	if o.kernel != nil && o.kernel.Notice != nil {
 		out = append(out, o.kernel.Notice.Error())
 	}
-	for _, w := range o.sources.warnings {
+	for _, w := range o.sources.allWarnings() {
 		out = append(out, w.String())
 	}
 	for _, p := range o.sources.pending() {
@@ -140,6 +152,7 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 			return all, err
 		}
 	}
+	var err error // what failed in the last pass
 	for range passes {
 		done, failures := o.engine.Apply(ctx, p)
 		for _, d := range done {
@@ -149,21 +162,19 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 		for _, f := range failures {
 			errs = append(errs, fmt.Errorf("%s: %w", f.Key, f.Err))
 		}
-		if len(errs) > 0 {
-			return all, errors.Join(errs...)
-		}
-		if len(done) == 0 {
-			return all, nil
+		// One that failed does not keep the others from being looked at again.
+		if err = errors.Join(errs...); len(done) == 0 {
+			return all, err
 		}
 		if err := o.engine.Read(ctx); err != nil {
 			return all, err
 		}
 		p = o.engine.Plan()
 	}
-	if !p.Empty() {
-		return all, fmt.Errorf("something keeps changing what was made: %s", p.Steps[0].Change)
+	if err == nil && !p.Empty() {
+		err = fmt.Errorf("something keeps changing what was made: %s", p.Steps[0].Change)
 	}
-	return all, nil
+	return all, err
 }
 
 // Keep makes the loaded file the last good one.
@@ -204,7 +215,7 @@ func Snapshot(ctx context.Context, l *Loaded, node, stateDir string) (state.Snap
 	if l == nil {
 		l = &Loaded{File: &desired.File{Nodes: []desired.Node{{Name: node}}, Settings: desired.Settings{RouteTable: state.TableMain}}}
 	}
-	o, err := NewOnce(ctx, l, node, stateDir)
+	o, err := NewOnce(ctx, l, node, stateDir, nil)
 	if err != nil {
 		return nil, err
 	}

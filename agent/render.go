@@ -31,6 +31,7 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 	}
 	e := reconcile.NewEngine(paperKinds()...)
 	s := newSources(e, node)
+	s.bgp.on, s.bgp.passwords = true, passwordsBeside(l, node, stateDir)
 	if err := s.setInterfaces(list); err != nil {
 		return nil, err
 	}
@@ -59,5 +60,6 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 func paperKinds() []reconcile.Kind {
 	return []reconcile.Kind{reconcile.KindOf(unavailable{errors.New("on paper")}, false,
 		state.KindLink, state.KindAddress, state.KindSysctl, state.KindFDB, state.KindNeigh, state.KindRoute,
-		state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement)}
+		state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement,
+		state.KindBGP, state.KindBGPFilter, state.KindBGPPrefix, state.KindBGPPeer)}
 }

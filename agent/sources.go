@@ -15,12 +15,13 @@ import (
 
 // Ranks of the sources: who has an address or prefix that several want. An
 // endpoint of the state file is somebody's explicit word, so it comes before one
-// of the CNI plugin; both come before the node's own routes. Among equals the
-// lower ID has it.
+// of the CNI plugin; both come before the node's own routes, and all before what
+// was learned. Among equals the lower ID has it.
 const (
 	rankFileEndpoint = iota
 	rankEndpoint
 	rankNode
+	rankLearned
 )
 
 // sources render the state file, the endpoints and the host's devices into an
@@ -44,6 +45,8 @@ type sources struct {
 	byInterface map[string]map[string]bool // endpoint IDs by interface
 	residents   *residents
 	warnings    []render.Warning
+
+	bgp bgpSources
 }
 
 type endpointSource struct {
@@ -58,7 +61,7 @@ func newSources(e *reconcile.Engine, node string) *sources {
 		engine: e, node: node, host: render.Host{Interfaces: map[string]state.Interface{}},
 		remotes:   map[string]*remoteSource{},
 		endpoints: map[string]*endpointSource{}, byInterface: map[string]map[string]bool{},
-		residents: newResidents(),
+		residents: newResidents(), bgp: bgpSources{learned: newLearned(e)},
 	}
 }
 
@@ -70,18 +73,20 @@ func (s *sources) setFile(f *desired.File) error {
 		s.file = previous
 		return err
 	}
-	var errs []error
+	errs := []error{s.renderBGP()}
 	current := map[string]bool{}
 	for _, e := range render.FileEndpoints(f, s.node) {
 		current[e.ID] = true
 		errs = append(errs, s.setEndpoint(e.Endpoint, e.Origin, rankFileEndpoint))
 	}
-	tableMoved := previous == nil || previous.Settings.RouteTable != f.Settings.RouteTable
+	// What is announced of endpoints depends on pools, podCIDRs, and whether there is BGP.
+	again := previous == nil || previous.Settings.RouteTable != f.Settings.RouteTable ||
+		s.bgp.on && (previous.BGP != nil || f.BGP != nil)
 	for id, e := range s.endpoints {
 		switch {
 		case e.rank == rankFileEndpoint && !current[id]:
 			errs = append(errs, s.removeEndpoint(id, e.rank))
-		case e.rank != rankFileEndpoint && tableMoved:
+		case e.rank != rankFileEndpoint && again:
 			errs = append(errs, s.renderEndpoint(e))
 		}
 	}
@@ -132,6 +137,7 @@ func (s *sources) renderEndpoint(e *endpointSource) error {
 	}
 	var wanted []render.Wanted
 	wanted, e.pending = render.Endpoint(e.Endpoint, e.origin, s.file.Settings.RouteTable, s.host)
+	wanted = append(wanted, s.endpointPrefixes(e)...)
 	return s.engine.SetSource(reconcile.Source{Rank: e.rank, ID: e.ID}, wanted)
 }
 
@@ -202,7 +208,7 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 		}
 	}
 	if subnets {
-		errs = append(errs, s.renderNode())
+		errs = append(errs, s.renderNode(), s.renderLearned())
 	}
 	return errors.Join(errs...)
 }
@@ -221,9 +227,9 @@ func (s *sources) handWired(dev string) bool {
 	return false
 }
 
-// Pending is an endpoint that is known and cannot be reached yet.
+// Pending is an endpoint, or a learned route, that is known and cannot be reached yet.
 type Pending struct {
-	Endpoint string `json:"endpoint"`
+	Endpoint string `json:"endpoint"` // or the route
 	Origin   string `json:"origin"`
 	Reason   string `json:"reason"`
 }
@@ -237,6 +243,7 @@ func (s *sources) pending() []Pending {
 			out = append(out, Pending{Endpoint: e.Name, Origin: e.origin, Reason: e.pending})
 		}
 	}
+	out = append(out, s.bgp.learned.pending()...)
 	slices.SortFunc(out, func(a, b Pending) int { return strings.Compare(a.Endpoint, b.Endpoint) })
 	if p, ok := s.handover.pending(); ok {
 		out = append(out, p)

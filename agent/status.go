@@ -33,6 +33,7 @@ type Status struct {
 	Shadowed      []Shadowed           `json:"shadowed"`
 	Warnings      []string             `json:"warnings"`
 	Endpoints     []EndpointStatus     `json:"endpoints"`
+	BGP           *BGPStatus           `json:"bgp,omitempty"`
 }
 
 // Count is the numbers of objects of a kind.
@@ -78,7 +79,14 @@ func (a *agent) status(ctx context.Context) (Status, error) {
 		Node: a.Node, Version: a.Version, PID: os.Getpid(), Started: a.started, DryRun: a.DryRun,
 		File: *a.file.Load(),
 	}
-	err := a.loop.Ask(ctx, func(e *reconcile.Engine) { a.fill(&s, e) })
+	if err := a.loop.Ask(ctx, func(e *reconcile.Engine) { a.fill(&s, e) }); err != nil {
+		return s, err
+	}
+	var err error
+	s.BGP, err = a.bgpStatus(ctx)
+	if sp := a.speaker.open.Load(); sp != nil && s.BGP != nil {
+		s.Warnings = append(s.Warnings, sp.Warnings()...)
+	}
 	return s, err
 }
 
@@ -97,7 +105,7 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 		s.Objects[kind] = Count(c)
 	}
 	s.Drift = a.metrics.driftCounts()
-	s.Pending = a.sources.pending()
+	s.Pending = append(a.sources.pending(), a.bgpPending()...)
 	s.Failing, s.Conflicts = []Failing{}, []Failing{}
 	for _, f := range e.Failures() {
 		item := Failing{f.Key.String(), f.Origin, f.Err.Error(), f.Since, f.Attempts, f.Next}
@@ -107,6 +115,7 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 			s.Failing = append(s.Failing, item)
 		}
 	}
+	s.Conflicts = append(s.Conflicts, a.sources.bgp.learned.conflicts()...)
 	for _, b := range a.beside {
 		s.Conflicts = append(s.Conflicts, Failing{Object: b.Key.String(), Origin: b.Origin, Error: b.String()})
 	}
@@ -126,7 +135,7 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 		shadowed[sh.Origin] = true
 	}
 	s.Warnings = []string{}
-	for _, w := range a.sources.warnings {
+	for _, w := range a.sources.allWarnings() {
 		s.Warnings = append(s.Warnings, w.String())
 	}
 	for _, kind := range e.Contested() {

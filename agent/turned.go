@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/state"
 )
 
 // turned is called on the loop's goroutine after every turn: it says and counts
@@ -13,13 +15,7 @@ import (
 func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	now := time.Now()
 	a.lastTurn.Store(&now)
-	for _, d := range t.Done {
-		attrs := []any{"origin", d.Origin}
-		if d.Drift {
-			attrs = append(attrs, "cause", "drift")
-		}
-		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
-	}
+	a.sayDone(t.Done)
 	for _, f := range t.Failures {
 		a.sayFailure(f)
 	}
@@ -28,7 +24,7 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	} else if a.sources.file != nil {
 		a.flows.forget(a.sources.residents.turned(e, t, a.sources.file.Settings.RouteTable))
 	}
-	if t.Read || len(a.beside) > 0 && len(t.Done) > 0 { // one that went was an event
+	if t.Read || a.concernsBeside(t.Done) { // one that went was an event
 		a.lookBeside(e)
 	}
 	a.sayWarnings()
@@ -44,6 +40,52 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 	}
 	a.metrics.turned(t)
 	a.service.turned(e)
+}
+
+// fewLearned is how many changes of learned routes a turn logs one by one.
+const fewLearned = 16
+
+// sayDone logs what a turn did, a line for each object; of many learned routes, a
+// line for all.
+func (a *agent) sayDone(done []reconcile.Done) {
+	var learned reconcile.Plan
+	if len(done) > fewLearned {
+		for _, d := range done {
+			if isLearned(d.Object()) {
+				learned.Steps = append(learned.Steps, *d.Step)
+			}
+		}
+	}
+	many := len(learned.Steps) > fewLearned
+	for _, d := range done {
+		if many && isLearned(d.Object()) {
+			continue
+		}
+		attrs := []any{"origin", d.Origin}
+		if d.Drift {
+			attrs = append(attrs, "cause", "drift")
+		}
+		if resets := d.Resets(); resets != "" {
+			attrs = append(attrs, "note", resets)
+		}
+		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
+	}
+	if many {
+		added, changed, deleted := learned.Count()
+		a.Log.Info("learned routes", "added", added, "changed", changed, "deleted", deleted)
+	}
+}
+
+// concernsBeside says whether changes are of routes beside which others' stand.
+func (a *agent) concernsBeside(done []reconcile.Done) bool {
+	if len(a.beside) == 0 || len(done) == 0 {
+		return false
+	}
+	keys := make(map[state.Key]bool, len(a.beside))
+	for _, b := range a.beside {
+		keys[b.Key] = true
+	}
+	return slices.ContainsFunc(done, func(d reconcile.Done) bool { return keys[d.Object().Key()] })
 }
 
 // sayFailure logs a failure once: a conflict at once, others when the second
@@ -80,7 +122,7 @@ func (a *agent) sayPlan(p reconcile.Plan) {
 // wait, when that is news.
 func (a *agent) sayWarnings() {
 	said := make(map[string]bool, len(a.saidWarnings))
-	for _, w := range a.sources.warnings {
+	for _, w := range a.sources.allWarnings() {
 		text := w.String()
 		said[text] = true
 		if !a.saidWarnings[text] {

@@ -75,10 +75,37 @@ func (p Plan) Text(paint func(state.Action, string) string) string {
 }
 
 func (s Step) note() string {
-	if s.Conflict == "" {
-		return s.Origin
+	switch resets := s.Resets(); {
+	case s.Conflict != "":
+		return strings.TrimSpace(s.Origin + "  conflict, will not be made: " + s.Conflict)
+	case resets != "":
+		return strings.TrimSpace(s.Origin + "  " + resets)
 	}
-	return strings.TrimSpace(s.Origin + "  conflict, will not be made: " + s.Conflict)
+	return s.Origin
+}
+
+// Resets says that the change ends a BGP session, or all of them, and by which
+// fields; empty: none ends that goes on existing.
+func (s Step) Resets() string {
+	if s.Action != state.Modify {
+		return ""
+	}
+	fields := strings.Join(state.BGPResets(s.Before, s.After), ", ")
+	switch _, all := s.After.(state.BGPSpeaker); {
+	case fields == "":
+		return ""
+	case all:
+		return "resets every session: " + fields
+	}
+	return "resets the session: " + fields
+}
+
+// Kind is that of the step's object.
+func (s Step) Kind() state.Kind {
+	if s.entry != nil {
+		return s.entry.key.Kind // without making the key
+	}
+	return s.Object().Key().Kind
 }
 
 type jsonStep struct {
@@ -90,6 +117,7 @@ type jsonStep struct {
 	After    state.Object `json:"after,omitempty"`
 	Origin   string       `json:"origin,omitempty"`
 	Conflict string       `json:"conflict,omitempty"`
+	Resets   string       `json:"resets,omitempty"`
 }
 
 // MarshalJSON gives the steps with their objects' fields, and the counts.
@@ -99,7 +127,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		key := s.Object().Key()
 		steps = append(steps, jsonStep{
 			Action: s.Action, Kind: key.Kind, ID: key.ID, Text: s.Change.String(),
-			Before: s.Before, After: s.After, Origin: s.Origin, Conflict: s.Conflict,
+			Before: s.Before, After: s.After, Origin: s.Origin, Conflict: s.Conflict, Resets: s.Resets(),
 		})
 	}
 	add, change, del := p.Count()

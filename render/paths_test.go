@@ -52,7 +52,7 @@ func TestPaths(t *testing.T) {
 		f, p := paths(t, worker1, c.pool)
 		n, _ := f.Node(c.node)
 		path, err := p.To(n, netip.MustParsePrefix("10.244.77.0/24"))
-		got := string(state.NewMultipath([]state.NextHop{path.Hop}))
+		got := string(state.NewMultipath(true, []state.NextHop{path.Hop}))
 		if err != nil {
 			got = err.Error()
 		}
@@ -79,7 +79,7 @@ func TestLearnedPaths(t *testing.T) {
 		case err != nil:
 			got = "err"
 		case ok:
-			got = string(state.NewMultipath([]state.NextHop{path.Hop}))
+			got = string(state.NewMultipath(true, []state.NextHop{path.Hop}))
 		}
 		if got != c.want {
 			t.Errorf("%s via %s: %q, want %q (%v)", c.prefix, c.nextHop, got, c.want, err)
@@ -145,6 +145,23 @@ func TestMTU(t *testing.T) {
 	}
 	if got := PodMTU(f, "nobody", host(9000, 9000)); got != 1500 {
 		t.Errorf("pods of no node get %d", got)
+	}
+}
+
+// A node whose address is on the loopback sends by any device: its tunnels name none.
+func TestAnAddressOnTheLoopback(t *testing.T) {
+	h := Host{Interfaces: interfaces(
+		state.Interface{Name: "lo", Up: true, MTU: 65536, Addresses: prefixes("172.18.0.3/32")},
+		state.Interface{Name: "eth0", Up: true, MTU: 9000, Addresses: prefixes("192.0.2.1/31")},
+		state.Interface{Name: "eth1", Up: true, MTU: 8000, Addresses: prefixes("192.0.2.3/31")},
+		state.Interface{Name: "eth2", Up: false, MTU: 1000, Addresses: prefixes("192.0.2.5/31")},
+	)}
+	f, p := paths(t, h, ", encapsulation: ipip")
+	var r rendering
+	r.tunnelDevices(p)
+	l, ok := r.wanted[0].Object.(state.Link)
+	if !ok || l.Parent != "" || l.MTU != 7980 || PodMTU(f, "worker1", h) != 7980 {
+		t.Errorf("%v, pods %d", r.wanted, PodMTU(f, "worker1", h))
 	}
 }
 

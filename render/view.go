@@ -36,7 +36,6 @@ func (v *View) Node() ([]Wanted, []Warning) {
 	r.wanted = append(r.wanted, Forwarding(n)...)
 	r.tunnelDevices(v.Paths)
 	r.blackholes(v.file, n)
-	r.notCarriedOut(v.file)
 	r.nftables(v.file)
 	r.nodeAddresses(v.file, n)
 	return r.wanted, r.warnings

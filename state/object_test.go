@@ -27,6 +27,13 @@ var full = []Object{
 	Chain{Name: "postrouting", Type: "nat", Hook: "postrouting", Priority: 110, Policy: "accept"},
 	Rule{Chain: "postrouting", Pos: 3, Expr: "masquerade"},
 	Element{Set: "masq4", From: netip.MustParseAddr("10.0.0.1"), To: netip.MustParseAddr("10.0.0.7")},
+	BGPSpeaker{
+		ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179, MaxPaths: 8,
+		Pools: "10.0.0.0/8", Own: "10.1.0.0/24",
+	},
+	BGPFilter{Name: "to-tor", Rules: "prefix 10.0.0.0/8 accept", Accept: true},
+	fullPeer,
+	BGPPrefix{Prefix: netip.MustParsePrefix("203.0.113.0/24"), NextHop: netip.MustParseAddr("192.0.2.1"), Communities: "64512:1"},
 	Address{Prefix: netip.MustParsePrefix("10.244.1.0/32"), Dev: "plumb-vxlan", Peer: netip.MustParseAddr("10.0.0.9"), Odd: "scope link"},
 	FDB{MAC: "02:00:00:00:00:02", Dev: "plumb-vxlan", Dst: netip.MustParseAddr("172.18.0.4"), Odd: "port 8472"},
 }
@@ -114,6 +121,10 @@ func TestLines(t *testing.T) {
 				NextHop{Gateway: netip.MustParseAddr("192.0.2.2"), Dev: "b"}, NextHop{Gateway: netip.MustParseAddr("192.0.2.1"), Dev: "a", OnLink: true}),
 			"route 10.0.0.0/8 nexthop via 192.0.2.1 dev a onlink nexthop via 192.0.2.2 dev b proto plumb-bgp",
 		},
+		{
+			NewRoute(netip.MustParsePrefix("10.0.0.0/8"), TableMain, ProtoBGP, NextHop{Gateway: netip.MustParseAddr("fd00::1"), Dev: "b"}),
+			"route 10.0.0.0/8 via inet6 fd00::1 dev b proto plumb-bgp",
+		},
 		{Link{Name: "plb1", Type: "veth", MAC: HostEndMAC, Up: true}, "link plb1 type veth address ee:ee:ee:ee:ee:ee state up"},
 		{full[0], "link plumb-vxlan type vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 learning ttl 5 address 02:00:00:00:00:01 mtu 1450 state up"},
 		{
@@ -148,7 +159,7 @@ func TestMultipathComesBack(t *testing.T) {
 		{Gateway: netip.MustParseAddr("192.0.2.2"), Dev: "b"},
 		{Dev: "c"},
 	}
-	m := NewMultipath([]NextHop{hops[1], hops[0], hops[2], hops[1]})
+	m := NewMultipath(true, []NextHop{hops[1], hops[0], hops[2], hops[1]})
 	got, err := m.Hops()
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +167,19 @@ func TestMultipathComesBack(t *testing.T) {
 	if want := []NextHop{hops[2], hops[0], hops[1]}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for _, bad := range []Multipath{"via 192.0.2.1", "nexthop via x", "nexthop weight 3", "nexthop via"} {
+	six := []NextHop{{Gateway: netip.MustParseAddr("192.0.2.1"), Dev: "a"}, {Gateway: netip.MustParseAddr("fd00::1"), Dev: "b"}}
+	for is4, text := range map[bool]Multipath{
+		true:  "nexthop via 192.0.2.1 dev a nexthop via inet6 fd00::1 dev b",
+		false: "nexthop via 192.0.2.1 dev a nexthop via fd00::1 dev b",
+	} {
+		if got := NewMultipath(is4, six); got != text {
+			t.Errorf("got %q, want %q", got, text)
+		}
+		if got, err := text.Hops(); err != nil || !reflect.DeepEqual(got, six) {
+			t.Errorf("%q came back as %v, %v", text, got, err)
+		}
+	}
+	for _, bad := range []Multipath{"nexthop via inet6", "via 192.0.2.1", "nexthop via x", "nexthop weight 3", "nexthop via"} {
 		if _, err := bad.Hops(); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -41,6 +41,12 @@ func (t RouteType) String() string {
 		return "unicast"
 	case Blackhole:
 		return "blackhole"
+	case 7: // these are others' alone
+		return "unreachable"
+	case 8:
+		return "prohibit"
+	case 9:
+		return "throw"
 	}
 	return strconv.Itoa(int(t))
 }
@@ -53,9 +59,14 @@ type NextHop struct {
 	OnLink  bool       `json:"onlink,omitempty"` // the gateway is on Dev, whatever its addresses say
 }
 
-func (h NextHop) fields() []Field {
+// fields are as ip-route(8) has them: a gateway of IPv6 for a route of IPv4
+// (RFC 8950) is said to be one.
+func (h NextHop) fields(is4 bool) []Field {
 	var f []Field
-	if h.Gateway.IsValid() {
+	switch {
+	case h.Gateway.Is6() && is4:
+		f = append(f, Field{"via", "inet6 " + h.Gateway.String()})
+	case h.Gateway.IsValid():
 		f = append(f, Field{"via", h.Gateway.String()})
 	}
 	if h.Dev != "" {
@@ -97,7 +108,7 @@ func NewRoute(dst netip.Prefix, table uint32, protocol uint8, hops ...NextHop) R
 			r.Scope = ScopeLink
 		}
 	case len(hops) > 1:
-		r.Multipath = NewMultipath(hops)
+		r.Multipath = NewMultipath(dst.Addr().Is4(), hops)
 	}
 	return r
 }
@@ -147,7 +158,7 @@ func (r Route) Fields() []Field {
 		f = append(f, Field{"(type)", r.Type.String()})
 	}
 	f = append(f, Field{"(dst)", r.Dst.String()})
-	f = append(f, r.fields()...)
+	f = append(f, r.fields(r.Dst.Addr().Is4())...)
 	if r.Multipath != "" {
 		f = append(f, Field{"(nexthops)", string(r.Multipath)})
 	}
@@ -214,8 +225,9 @@ func ProtocolName(p uint8) string {
 // "nexthop via 192.0.2.1 dev eth0 nexthop via 192.0.2.2 dev eth0".
 type Multipath string
 
-// NewMultipath sorts hops by gateway and device and drops repetitions.
-func NewMultipath(hops []NextHop) Multipath {
+// NewMultipath sorts hops of an IPv4 or IPv6 route by gateway and device and drops
+// repetitions.
+func NewMultipath(is4 bool, hops []NextHop) Multipath {
 	hops = slices.Clone(hops)
 	slices.SortFunc(hops, func(a, b NextHop) int {
 		return cmp.Or(a.Gateway.Compare(b.Gateway), cmp.Compare(a.Dev, b.Dev))
@@ -227,7 +239,7 @@ func NewMultipath(hops []NextHop) Multipath {
 			b.WriteByte(' ')
 		}
 		b.WriteString("nexthop")
-		for _, f := range h.fields() {
+		for _, f := range h.fields(is4) {
 			writeField(&b, f.Name, f.Value)
 		}
 	}
@@ -248,6 +260,9 @@ func (m Multipath) Hops() ([]NextHop, error) {
 		case w == "nexthop":
 			hops = append(hops, NextHop{})
 		case h != nil && w == "via" && i+1 < len(words):
+			if words[i+1] == "inet6" && i+2 < len(words) {
+				i++
+			}
 			gw, err := netip.ParseAddr(words[i+1])
 			if err != nil {
 				return nil, fmt.Errorf("multipath %q: %w", m, err)

@@ -33,6 +33,7 @@ func (s Snapshot) Sorted() []Object {
 var kinds = []Kind{
 	KindLink, KindAddress, KindSysctl, KindFDB, KindNeigh, KindRoute,
 	KindTable, KindSet, KindChain, KindRule, KindElement,
+	KindBGP, KindBGPFilter, KindBGPPrefix, KindBGPPeer,
 }
 
 // Rank is a kind's place in the order in which objects are made; they are
@@ -139,6 +140,14 @@ func decodeObject(ko kindObject) (Object, error) {
 		return decode[Rule](ko)
 	case KindElement:
 		return decode[Element](ko)
+	case KindBGP:
+		return decode[BGPSpeaker](ko)
+	case KindBGPFilter:
+		return decode[BGPFilter](ko)
+	case KindBGPPeer:
+		return decode[BGPPeer](ko)
+	case KindBGPPrefix:
+		return decode[BGPPrefix](ko)
 	}
 	return nil, fmt.Errorf("unknown kind %q", ko.Kind)
 }

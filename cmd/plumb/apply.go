@@ -56,7 +56,7 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 		return err
 	}
 	defer unlock()
-	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir)
+	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir, nil)
 	if err != nil {
 		return err
 	}
@@ -66,6 +66,7 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 		return err
 	}
 	o.warn(l, once.Warnings())
+	o.sayLeftOut(l, nil)
 	if confirm > 0 && !p.Empty() {
 		return applyUnlessConfirmed(ctx, o, once, p, confirm)
 	}

@@ -32,7 +32,11 @@ func diff(ctx context.Context, o *options, against string) error {
 	if err != nil {
 		return err
 	}
-	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir)
+	var running *agent.BGPState
+	if against == "" {
+		running = o.runningBGP(ctx)
+	}
+	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir, running)
 	if err != nil {
 		return err
 	}
@@ -48,9 +52,7 @@ func diff(ctx context.Context, o *options, against string) error {
 		return err
 	}
 	o.warn(l, once.Warnings())
-	if l.File.BGP != nil {
-		fmt.Fprintln(o.stderr, "plumb: learned routes are left out of the comparison: no agent speaks BGP here")
-	}
+	o.sayLeftOut(l, running)
 	if err := o.printPlan(p); err != nil {
 		return err
 	}
@@ -58,6 +60,28 @@ func diff(ctx context.Context, o *options, against string) error {
 		return exitError(exitDifferent)
 	}
 	return nil
+}
+
+// runningBGP asks the agent of this node for what it knows of BGP; nil where none
+// answers.
+func (o *options) runningBGP(ctx context.Context) *agent.BGPState {
+	var s agent.BGPState
+	if call(ctx, o.socket, "GET", "/bgp", &s) != nil {
+		return nil
+	}
+	return &s
+}
+
+// sayLeftOut says on stderr what of BGP is not compared.
+func (o *options) sayLeftOut(l *agent.Loaded, running *agent.BGPState) {
+	switch {
+	case running == nil && l.File.BGP != nil:
+		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: only a running agent knows them, and none answers")
+	case running != nil && running.Drained:
+		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: the agent is drained for maintenance")
+	case running != nil && !running.Settled && l.File.BGP != nil:
+		fmt.Fprintln(o.stderr, "plumb: the agent has restarted and not heard from all peers yet: routes that were learned before stay")
+	}
 }
 
 func readSnapshot(path string) (state.Snapshot, error) {

@@ -71,6 +71,10 @@ func printStatus(out io.Writer, s *agent.Status, now time.Time) {
 	}
 	section(out, "shadowed", lines)
 	section(out, "warnings", append(slices.Clone(s.File.Warnings), s.Warnings...))
+	if s.BGP != nil {
+		fmt.Fprint(out, "\nBGP: ")
+		printSessions(out, s.BGP, now)
+	}
 	printEndpoints(out, s.Endpoints)
 }
 

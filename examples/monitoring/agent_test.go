@@ -19,6 +19,9 @@ const stateFile = `apiVersion: plumb/v1
 pools: [{cidr: 10.244.0.0/16, natOutgoing: true}]
 nodes:
   - {name: worker1, addresses: [192.0.2.1/24], podCIDRs: [10.244.1.0/24, 10.244.2.0/24]}
+bgp:
+  asn: 64512
+  peers: [{name: tor, address: 192.0.2.9, asn: 64496}]
 `
 
 // exported are the metrics of an agent that has seen trouble: their names, and the

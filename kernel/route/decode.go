@@ -104,7 +104,7 @@ func (d *decoder) decode(m []byte, r *state.Route) bool {
 		case unix.RTA_METRICS:
 			r.MTU = d.metrics(a.Data)
 		case unix.RTA_MULTIPATH:
-			if r.Multipath, ok = d.multipath(a.Data); !ok {
+			if r.Multipath, ok = d.multipath(h.family, a.Data); !ok {
 				return false
 			}
 		case unix.RTA_CACHEINFO: // struct rta_cacheinfo: the third word is the time to live
@@ -186,7 +186,7 @@ func (d *decoder) metrics(b []byte) (mtu uint32) {
 }
 
 // multipath reads RTA_MULTIPATH; false where a device is no more.
-func (d *decoder) multipath(b []byte) (state.Multipath, bool) {
+func (d *decoder) multipath(family byte, b []byte) (state.Multipath, bool) {
 	if text, ok := d.sets[string(b)]; ok {
 		return text, true
 	}
@@ -214,7 +214,7 @@ func (d *decoder) multipath(b []byte) (state.Multipath, bool) {
 		}
 		hops = append(hops, nh)
 	}
-	text := state.Multipath(odd.String()) + state.NewMultipath(hops)
+	text := state.Multipath(odd.String()) + state.NewMultipath(family == unix.AF_INET, hops)
 	if len(d.sets) < maxSets {
 		d.sets[string(b)] = text
 	}

@@ -19,9 +19,9 @@ func TestOddRoutes(t *testing.T) {
 			name, make, shows string
 			want              state.Route
 		}{
-			{"unreachable", "ip route add unreachable 10.1.0.0/24 proto 112", "route 7 10.1.0.0/24", plain},
-			{"prohibit", "ip route add prohibit 10.1.0.0/24 proto 112", "route 8 10.1.0.0/24", plain},
-			{"throw6", "ip route add throw fd01::/64 proto 112", "9 fd01::/64", plain6},
+			{"unreachable", "ip route add unreachable 10.1.0.0/24 proto 112", "route unreachable 10.1.0.0/24", plain},
+			{"prohibit", "ip route add prohibit 10.1.0.0/24 proto 112", "route prohibit 10.1.0.0/24", plain},
+			{"throw6", "ip route add throw fd01::/64 proto 112", "throw fd01::/64", plain6},
 			{"local", "ip route add local 10.1.0.0/24 dev d0 proto 112 table main", "scope host", plain},
 			{"tos", "ip route add 10.1.0.0/24 tos 0x10 via 10.99.0.2 proto 112", "tos 0x10", plain},
 			{"tos beside", "ip route add 10.1.0.0/24 tos 0x10 via 10.99.0.2 proto 112; ip route add 10.1.0.0/24 via 10.99.0.2 proto 112", "tos 0x10", plain},

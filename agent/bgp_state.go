@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/plumbnet/plumb/bgp"
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
+	"github.com/plumbnet/plumb/state"
+)
+
+// BGPState is what a running agent tells of BGP to who compares beside it.
+type BGPState struct {
+	// Settled says that what was learned is complete: no restart is in progress.
+	Settled bool `json:"settled"`
+	Drained bool `json:"drained,omitempty"`
+	// Objects are configured now.
+	Objects state.Snapshot `json:"objects"`
+	Learned []LearnedRoute `json:"learned"`
+}
+
+// LearnedRoute is a prefix with its best paths.
+type LearnedRoute struct {
+	Prefix netip.Prefix  `json:"prefix"`
+	Paths  []LearnedPath `json:"paths"`
+}
+
+// LearnedPath is one of several ways that are equally good.
+type LearnedPath struct {
+	NextHop netip.Addr `json:"nextHop"`
+	Peer    netip.Addr `json:"peer"`
+}
+
+// bgpState gives the agent's, as of one moment.
+func (a *agent) bgpState(ctx context.Context) (BGPState, error) {
+	s := BGPState{Settled: a.settled.Load(), Objects: state.Snapshot{}, Learned: []LearnedRoute{}}
+	var updates []bgp.Update
+	err := a.loop.Ask(ctx, func(e *reconcile.Engine) {
+		s.Drained = a.sources.bgp.drained
+		for _, kind := range bgpKinds {
+			for key, o := range e.Had(kind) {
+				s.Objects[key] = o
+			}
+		}
+		updates = a.sources.bgp.learned.updates()
+	})
+	for _, u := range updates {
+		r := LearnedRoute{Prefix: u.Prefix}
+		for _, p := range u.Paths {
+			r.Paths = append(r.Paths, LearnedPath(p))
+		}
+		s.Learned = append(s.Learned, r)
+	}
+	return s, err
+}
+
+// takeBGP makes ready what is compared of BGP.
+func (o *Once) takeBGP(ctx context.Context) error {
+	if o.bgp == nil || !o.bgp.Settled || o.bgp.Drained {
+		if o.bgp != nil || o.Loaded.File.BGP != nil {
+			o.engine.Hold(holdLearned, isLearned)
+		}
+	}
+	if o.bgp == nil {
+		return nil
+	}
+	o.sources.bgp.on, o.sources.bgp.drained = true, o.bgp.Drained
+	var err error
+	if o.sources.bgp.routes, err = o.kernel.Others.Read(ctx); err != nil {
+		return err
+	}
+	o.sources.bgp.passwords = passwordsBeside(o.Loaded, o.sources.node, o.state)
+	return nil
+}
+
+// learn takes what the agent has learned.
+func (o *Once) learn() error {
+	if o.bgp == nil {
+		return nil
+	}
+	updates := make([]bgp.Update, 0, len(o.bgp.Learned))
+	for _, r := range o.bgp.Learned {
+		u := bgp.Update{Prefix: r.Prefix}
+		for _, p := range r.Paths {
+			u.Paths = append(u.Paths, bgp.Path(p))
+		}
+		updates = append(updates, u)
+	}
+	o.sources.bgp.learned.holding = !o.bgp.Settled
+	return o.sources.bgp.learned.take(updates)
+}
+
+// passwordsBeside reads password files for who compares beside the agent, whose key
+// gives the IDs. Where there is none yet, IDs say nothing, and are left out.
+func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Password {
+	files := render.PasswordFiles(l.File, node)
+	if len(files) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(stateDir, passwordKey)); err != nil {
+		return nil
+	}
+	passwords, err := bgp.OpenPasswords(stateDir)
+	if err != nil {
+		return nil
+	}
+	return lookAtPasswords(passwords, files, nil)
+}
+
+// errNoBGP says that nothing of BGP can be asked.
+var errNoBGP = errors.New("this node speaks no BGP: its state file has no bgp section, or it has not been started yet")

@@ -1,0 +1,284 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/plumbnet/plumb/state"
+)
+
+// Apply makes the changes as one transaction, in an order of its own: what can be
+// done to a living session is, and only the sessions that state.BGPResets names
+// are reset. An object that cannot be made has its error, and the others are made.
+func (s *Speaker) Apply(_ context.Context, changes []state.Change[state.Object]) []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.current.Load()
+	t := &transaction{
+		Speaker: s, before: before, now: before.clone(),
+		errs: make([]error, len(changes)), index: make(map[state.Key]int, len(changes)),
+	}
+	for i, ch := range changes {
+		t.index[ch.Object().Key()] = i
+		t.errs[i] = t.now.change(ch)
+		switch ch.Object().(type) {
+		case state.BGPPrefix:
+		default:
+			t.policy = true
+		}
+	}
+	t.resolve()
+	if err := t.run(); err != nil {
+		for i := range t.errs {
+			t.errs[i] = errors.Join(t.errs[i], err)
+		}
+	}
+	s.current.Store(t.now)
+	s.version.Add(1)
+	return t.errs
+}
+
+// transaction is one call of Apply.
+type transaction struct {
+	*Speaker
+	before, now *config
+	policy      bool // more than prefixes changes
+	errs        []error
+	index       map[state.Key]int // of the change of each key
+}
+
+func (t *transaction) fail(k state.Key, err error) {
+	if i, ok := t.index[k]; ok {
+		t.errs[i] = errors.Join(t.errs[i], fmt.Errorf("%s: %w", k, err))
+	}
+}
+
+// resolve takes back what refers to something that is not there: a session whose
+// filter is missing must not go on without it.
+func (t *transaction) resolve() {
+	if t.now.speaker == nil {
+		t.now.objects(func(o state.Object) { t.fail(o.Key(), errors.New("there is no BGP speaker")) })
+		t.now = newConfig()
+		return
+	}
+	for id, p := range t.now.peers {
+		_, err := t.now.chain(p.Import)
+		if err == nil {
+			_, err = t.now.chain(p.Export)
+		}
+		if err == nil {
+			_, err = t.passwordOf(p)
+		}
+		if err == nil {
+			continue
+		}
+		t.fail(p.Key(), err)
+		if old, ok := t.before.peers[id]; ok {
+			t.now.peers[id] = old
+			t.keepFilters(old)
+		} else {
+			delete(t.now.peers, id)
+		}
+	}
+}
+
+// keepFilters puts back the filters of a session that stays as it was.
+func (t *transaction) keepFilters(p state.BGPPeer) {
+	for _, name := range append(state.Filters(p.Import), state.Filters(p.Export)...) {
+		if _, ok := t.now.filters[name]; ok {
+			continue
+		}
+		if old, ok := t.before.filters[name]; ok {
+			t.now.filters[name] = old
+			t.fail(old.Key(), fmt.Errorf("session %s still uses it", p.Name))
+		}
+	}
+}
+
+func (t *transaction) run() error {
+	t.maxPathsChanged()
+	restart := t.before.speaker != nil && (t.now.speaker == nil || len(t.before.speaker.Resets(*t.now.speaker)) > 0)
+	if restart {
+		if err := t.stop(); err != nil {
+			return err
+		}
+		t.before = newConfig()
+	}
+	if t.now.speaker == nil {
+		return nil
+	}
+	if t.before.speaker == nil {
+		if err := t.start(*t.now.speaker); err != nil {
+			t.now = newConfig()
+			return fmt.Errorf("BGP speaker: %w", err)
+		}
+		t.policy = true
+	}
+	t.endSessions()
+	if t.policy {
+		if err := t.changePolicy(); err != nil {
+			return fmt.Errorf("BGP policy: %w", err)
+		}
+	}
+	t.changePrefixes()
+	t.current.Store(t.now.clone()) // for the names of sessions that come up at once
+	t.startSessions()
+	return nil
+}
+
+func (t *transaction) maxPathsChanged() {
+	most := 0
+	if t.now.speaker != nil {
+		most = t.now.speaker.MaxPaths
+	}
+	t.maxPaths.Store(int32(most))
+}
+
+// kept says whether a session lives on.
+func (t *transaction) kept(id string) bool {
+	old, had := t.before.peers[id]
+	p, has := t.now.peers[id]
+	return had && has && len(old.Resets(p)) == 0
+}
+
+func (t *transaction) endSessions() {
+	for id, old := range t.before.peers {
+		if t.kept(id) {
+			continue
+		}
+		if err := t.deletePeer(old); err != nil {
+			t.fail(old.Key(), err)
+		}
+		t.seenMu.Lock()
+		delete(t.seen, old.Address)
+		t.countDown()
+		t.seenMu.Unlock()
+	}
+}
+
+func (t *transaction) startSessions() {
+	// In the order of their keys, so that what is said of them is the same each time.
+	ids := make([]string, 0, len(t.now.peers))
+	for id := range t.now.peers {
+		if !t.kept(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		p := t.now.peers[id]
+		if p.Address.IsValid() {
+			t.seenMu.Lock()
+			t.seenOf(p.Address).calls = !p.Passive
+			t.countDown()
+			t.seenMu.Unlock()
+		}
+		if err := t.addPeer(t.now, p); err != nil {
+			t.fail(p.Key(), err)
+			delete(t.now.peers, id)
+		}
+	}
+}
+
+func (t *transaction) changePrefixes() {
+	for prefix := range t.originated {
+		if _, ok := t.now.prefixes[prefix]; ok {
+			continue
+		}
+		if err := t.withdraw(prefix); err != nil {
+			t.fail(state.BGPPrefix{Prefix: prefix}.Key(), err)
+			t.now.prefixes[prefix] = t.before.prefixes[prefix]
+		}
+	}
+	t.originateAll()
+}
+
+// originateAll announces what is not announced as it should be, with its marks.
+func (t *transaction) originateAll() {
+	marks := t.ownMarks(t.now)
+	for prefix, p := range t.now.prefixes {
+		communities := t.communitiesOf(p, marks)
+		if old, ok := t.originated[prefix]; ok && old.BGPPrefix == p && old.communities == communities {
+			continue
+		}
+		if err := t.originate(p, communities); err != nil {
+			t.fail(p.Key(), err)
+			delete(t.now.prefixes, prefix)
+		}
+	}
+}
+
+// changePolicy puts the policies of now in place of those of before. Where a living
+// session's export changes, routes of before are judged by its old policy until all
+// have been marked as being of the next generation: so GoBGP, which withdraws a
+// route where the old form of it passed and the new one does not, withdraws what
+// the new policy rejects.
+func (t *transaction) changePolicy() error {
+	moved := map[string]bool{}
+	var soft []state.BGPPeer
+	all := t.before.speaker != nil && t.before.speaker.Own != t.now.speaker.Own || !slices.Equal(t.before.origins(), t.now.origins())
+	for id, p := range t.now.peers {
+		if !t.kept(id) {
+			continue
+		}
+		if old := t.before.peers[id]; exporting(t.before, old) != exporting(t.now, p) {
+			moved[id] = true
+		}
+		if importing(t.before, t.before.peers[id]) != importing(t.now, p) {
+			soft = append(soft, p)
+		}
+	}
+	ch := change{now: t.now, generation: t.generation}
+	if len(moved) > 0 {
+		ch.before, ch.previous, ch.moved = t.before, t.generation, moved
+		t.generation = nextGeneration(t.generation)
+		ch.generation = t.generation
+	}
+	if err := t.install(ch); err != nil {
+		return err
+	}
+	switch {
+	case len(moved) > 0 || all:
+		if err := t.softReset("all"); err != nil {
+			return err
+		}
+		t.originateAll()
+	default:
+		for _, p := range soft {
+			for _, a := range t.addresses(p) {
+				if err := t.softReset(a.String()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(moved) > 0 {
+		return t.install(change{now: t.now, generation: t.generation})
+	}
+	return nil
+}
+
+// addresses of the peers of a session that are there.
+func (s *Speaker) addresses(p state.BGPPeer) []netip.Addr {
+	if p.Address.IsValid() {
+		return []netip.Addr{p.Address}
+	}
+	var out []netip.Addr
+	for a, prefix := range s.dynamic() {
+		if prefix == p.Prefix {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (s *Speaker) softReset(address string) error {
+	return s.server.ResetPeer(context.Background(), &api.ResetPeerRequest{
+		Address: address, Soft: true, Direction: api.ResetPeerRequest_IN,
+	})
+}

@@ -1,0 +1,172 @@
+package bgp
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+)
+
+// Destination is a prefix of the RIB with all its paths, the best first.
+type Destination struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Paths  []RIBPath    `json:"paths"`
+}
+
+// RIBPath is a path with its attributes.
+type RIBPath struct {
+	NextHop netip.Addr `json:"nextHop"`
+	// Peer is not valid for what this node originates.
+	Peer netip.Addr `json:"peer,omitzero"`
+	// Best is set for the best path and those that are used beside it. Why says of
+	// the first what it has before the others, and of the others what they lack.
+	Best         bool      `json:"best,omitempty"`
+	Why          string    `json:"why,omitempty"`
+	Stale        bool      `json:"stale,omitempty"` // its peer restarts
+	ASPath       []uint32  `json:"asPath"`
+	LocalPref    uint32    `json:"localPref"`
+	MED          uint32    `json:"med"`
+	Origin       string    `json:"origin"` // igp, egp, incomplete
+	Communities  []string  `json:"communities,omitempty"`
+	OriginatorID string    `json:"originatorID,omitempty"`
+	ClusterList  []string  `json:"clusterList,omitempty"`
+	Since        time.Time `json:"since"`
+
+	external bool   // learned over eBGP
+	firstAS  uint32 // what MEDs are compared within
+}
+
+// RIB calls yield with the destinations within p, or with all where p is not
+// valid, in the order of prefixes.
+func (s *Speaker) RIB(ctx context.Context, p netip.Prefix, yield func(Destination)) error {
+	c := s.current.Load()
+	if c == nil || c.speaker == nil {
+		return nil
+	}
+	var list []Destination
+	for _, f := range []*api.Family{familyIPv4, familyIPv6} {
+		r := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: f}
+		if p.IsValid() {
+			if p.Addr().Is4() != (f == familyIPv4) {
+				continue
+			}
+			r.Prefixes = []*api.TableLookupPrefix{{Prefix: p.Masked().String(), Type: api.TableLookupPrefix_LONGER}}
+		}
+		var d decoder
+		d.addresses = map[string]netip.Addr{}
+		if err := s.server.ListPath(ctx, r, func(a *api.Destination) {
+			if prefix, err := netip.ParsePrefix(a.Prefix); err == nil {
+				list = append(list, destination(&d, prefix, a.Paths, c.speaker.ASN))
+			}
+		}); err != nil {
+			return fmt.Errorf("RIB: %w", err)
+		}
+	}
+	slices.SortFunc(list, func(a, b Destination) int {
+		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
+	})
+	for _, d := range list {
+		yield(d)
+	}
+	return ctx.Err()
+}
+
+func destination(d *decoder, prefix netip.Prefix, paths []*api.Path, asn uint32) Destination {
+	out := Destination{Prefix: prefix}
+	for _, p := range paths {
+		out.Paths = append(out.Paths, ribPath(d, p, asn))
+	}
+	explain(out.Paths)
+	return out
+}
+
+func ribPath(d *decoder, p *api.Path, asn uint32) RIBPath {
+	r := RIBPath{
+		NextHop: d.nextHop(p), Peer: d.address(p.GetNeighborIp()), Stale: p.GetStale(), LocalPref: 100,
+		ASPath: []uint32{}, Since: p.GetAge().AsTime(), external: p.GetSourceAsn() != asn,
+	}
+	for _, any := range p.GetPattrs() {
+		m, err := any.UnmarshalNew()
+		if err != nil {
+			continue
+		}
+		switch a := m.(type) {
+		case *api.OriginAttribute:
+			r.Origin = [...]string{"igp", "egp", "incomplete"}[min(a.Origin, 2)]
+		case *api.AsPathAttribute:
+			for _, segment := range a.Segments {
+				r.ASPath = append(r.ASPath, segment.Numbers...)
+			}
+		case *api.LocalPrefAttribute:
+			r.LocalPref = a.LocalPref
+		case *api.MultiExitDiscAttribute:
+			r.MED = a.Med
+		case *api.CommunitiesAttribute:
+			for _, n := range a.Communities {
+				if s := fmt.Sprintf("%d:%d", n>>16, n&0xffff); !isMark(s) {
+					r.Communities = append(r.Communities, s)
+				}
+			}
+		case *api.LargeCommunitiesAttribute:
+			for _, l := range a.Communities {
+				r.Communities = append(r.Communities, fmt.Sprintf("%d:%d:%d", l.GlobalAdmin, l.LocalData1, l.LocalData2))
+			}
+		case *api.OriginatorIdAttribute:
+			r.OriginatorID = a.Id
+		case *api.ClusterListAttribute:
+			r.ClusterList = a.Ids
+		}
+	}
+	if len(r.ASPath) > 0 {
+		r.firstAS = r.ASPath[0]
+	}
+	return r
+}
+
+// explain says why the first path is the best, and what the others lack: the first
+// step of the selection (RFC 4271, 9.1.2.2) that tells the two apart.
+func explain(paths []RIBPath) {
+	for i := range paths {
+		if i == 0 {
+			paths[0].Best = true
+			paths[0].Why = "the only path"
+			continue
+		}
+		step, equal := compareRIB(&paths[0], &paths[i])
+		paths[i].Best = equal && paths[0].Peer.IsValid()
+		paths[i].Why = step.lost
+		if paths[i].Best {
+			paths[i].Why = "equal to the best"
+		}
+		if i == 1 {
+			paths[0].Why = step.won
+		}
+	}
+}
+
+type selection struct{ won, lost string }
+
+func compareRIB(best, p *RIBPath) (selection, bool) {
+	same := len(best.ASPath) == 0 && len(p.ASPath) == 0 || best.firstAS != 0 && best.firstAS == p.firstAS
+	switch {
+	case best.LocalPref != p.LocalPref:
+		return selection{"highest local preference", "lower local preference"}, false
+	case best.Peer.IsValid() != p.Peer.IsValid():
+		return selection{"originated here", "not originated here"}, false
+	case len(best.ASPath) != len(p.ASPath):
+		return selection{"shortest AS path", "longer AS path"}, false
+	case best.Origin != p.Origin:
+		return selection{"best origin", "worse origin"}, false
+	case same && best.MED != p.MED:
+		return selection{"lowest MED", "higher MED"}, false
+	case best.external != p.external:
+		return selection{"external", "internal"}, false
+	case best.external:
+		return selection{"oldest", "newer"}, true
+	}
+	return selection{"lowest router ID or address", "higher router ID or address"}, true
+}

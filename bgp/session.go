@@ -1,0 +1,244 @@
+package bgp
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/plumbnet/plumb/state"
+)
+
+// Session is a session as it is now.
+type Session struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"`
+	// Prefix is set where the peer is a dynamic neighbour: the prefix of its BGPPeer.
+	Prefix   netip.Prefix `json:"prefix,omitzero"`
+	ASN      uint32       `json:"asn"`
+	State    string       `json:"state"` // idle, connect, active, opensent, openconfirm, established
+	RouterID string       `json:"routerID,omitempty"`
+	// Since is when it came into State, or left established.
+	Since time.Time `json:"since"`
+	// Restarting says that the peer restarts gracefully: its routes are kept.
+	Restarting bool `json:"restarting,omitempty"`
+	// Families have one entry for each family that is configured.
+	Families []SessionFamily `json:"families"`
+	// LastError is why the session ended last or does not come up, in words.
+	LastError string    `json:"lastError,omitempty"`
+	ErrorAt   time.Time `json:"errorAt,omitzero"`
+}
+
+// SessionFamily counts the prefixes of one family.
+type SessionFamily struct {
+	Family   string `json:"family"` // ipv4, ipv6
+	Received uint64 `json:"received"`
+	Accepted uint64 `json:"accepted"` // those that the import filters let in
+	Sent     uint64 `json:"sent"`
+	EndOfRIB bool   `json:"endOfRIB"` // the peer has sent all that it has
+}
+
+// Established is the state of a session that carries routes.
+const Established = "established"
+
+// seen is what was seen of a peer's session.
+type seen struct {
+	state string
+	since time.Time
+	err   string
+	errAt time.Time
+	said  string // the error that the log said last while it was down
+	// changes counts those of state.
+	changes int
+	calls   bool // this node calls the peer
+}
+
+// unstick ends an opening that gets nowhere. GoBGP gives it four minutes, as RFC
+// 4271 suggests (8.2.2), in which it takes no other connection from the peer; a peer
+// that could not be heard, for its TTL or password, is to be heard soon after the
+// mend.
+func (s *Speaker) unstick(peer netip.Addr, at int) {
+	s.seenMu.Lock()
+	stuck := s.seenOf(peer).changes == at
+	s.seenMu.Unlock()
+	if !stuck {
+		return
+	}
+	s.noteError(peer, "the peer took the connection, and does not open the session")
+	request := &api.DisablePeerRequest{Address: peer.String()}
+	if err := s.server.DisablePeer(context.Background(), request); err != nil {
+		return // it is gone
+	}
+	s.await(time.Now().Add(5*time.Second), func(p *api.Peer) bool {
+		return p.GetState().GetNeighborAddress() != peer.String() || p.GetState().GetAdminState() == api.PeerState_DOWN
+	})
+	_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
+}
+
+// sawState notes a change of state, and says in the log what counts: up and down.
+func (s *Speaker) sawState(p *api.Peer) {
+	peer, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
+	if err != nil || peer == gateAddress {
+		return
+	}
+	now := strings.ToLower(p.GetState().GetSessionState().String())
+	s.seenMu.Lock()
+	e := s.seenOf(peer)
+	before := e.state
+	if before != now && (before == Established || now == Established || e.since.IsZero()) {
+		e.since = time.Now()
+	}
+	e.state = now
+	e.changes++
+	why, at := e.err, e.changes
+	if now == Established {
+		e.err, e.errAt, e.said = "", time.Time{}, ""
+	}
+	s.countDown()
+	s.seenMu.Unlock()
+	if now == "opensent" || now == "openconfirm" {
+		time.AfterFunc(s.options.OpenWait, func() { s.unstick(peer, at) })
+	}
+	switch {
+	case now == Established && before != Established:
+		s.log.Info("BGP session up", "peer", s.nameOf(peer), "address", peer, "asn", p.GetState().GetPeerAsn())
+	case before == Established && now != Established:
+		s.log.Warn("BGP session down", "peer", s.nameOf(peer), "address", peer, "why", cmp.Or(why, "unknown"))
+	}
+	if before != now {
+		s.updates.change(func() { s.updates.sessions = true })
+	}
+	s.noteNeighbours(peer, p.GetConf().GetPeerGroup(), now)
+}
+
+// seenOf is called with seenMu held.
+func (s *Speaker) seenOf(peer netip.Addr) *seen {
+	e := s.seen[peer]
+	if e == nil {
+		e = &seen{}
+		s.seen[peer] = e
+	}
+	return e
+}
+
+// countDown is called with seenMu held.
+func (s *Speaker) countDown() {
+	down := int32(0)
+	for _, e := range s.seen {
+		if e.calls && e.state != Established {
+			down++
+		}
+	}
+	s.serverLog.down.Store(down)
+}
+
+// noteError notes why a session ended or does not come up.
+func (s *Speaker) noteError(peer netip.Addr, why string) {
+	s.seenMu.Lock()
+	e := s.seenOf(peer)
+	e.err, e.errAt = why, time.Now()
+	say := e.state != Established && e.said != why
+	if say {
+		e.said = why
+	}
+	s.seenMu.Unlock()
+	if say {
+		s.log.Info("BGP session does not come up", "peer", s.nameOf(peer), "address", peer, "why", why)
+	}
+}
+
+// noteReason is noteError where nothing better was said in the last moment.
+func (s *Speaker) noteReason(peer netip.Addr, why string) {
+	if why == "" {
+		return
+	}
+	s.seenMu.Lock()
+	defer s.seenMu.Unlock()
+	e := s.seenOf(peer)
+	if e.err == "" || time.Since(e.errAt) > time.Second {
+		e.err, e.errAt = why, time.Now()
+	}
+}
+
+// nameOf is the name of the peer's session, or its address.
+func (s *Speaker) nameOf(peer netip.Addr) string {
+	if c := s.current.Load(); c != nil {
+		if p, ok := c.peerAt(peer); ok {
+			return p.Name
+		}
+	}
+	return peer.String()
+}
+
+func (c *config) peerAt(a netip.Addr) (state.BGPPeer, bool) {
+	if p, ok := c.peers[a.String()]; ok {
+		return p, true
+	}
+	var found state.BGPPeer
+	for _, p := range c.peers {
+		if p.Prefix.IsValid() && p.Prefix.Contains(a) && (!found.Prefix.IsValid() || found.Prefix.Bits() < p.Prefix.Bits()) {
+			found = p
+		}
+	}
+	return found, found.Prefix.IsValid()
+}
+
+// Sessions gives every session, sorted by name and address. Accepted and Sent are
+// a few seconds old at most.
+func (s *Speaker) Sessions() []Session {
+	c := s.current.Load()
+	if c == nil || c.speaker == nil {
+		return []Session{}
+	}
+	out := []Session{}
+	_ = s.server.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		address, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
+		if err != nil || address == gateAddress {
+			return
+		}
+		of, ok := c.peerAt(address)
+		if !ok {
+			return
+		}
+		e := session(p, of)
+		s.seenMu.Lock()
+		saw := *s.seenOf(address)
+		s.seenMu.Unlock()
+		e.Since, e.LastError, e.ErrorAt = saw.since, saw.err, saw.errAt
+		if of.Prefix.IsValid() && e.State != Established && !e.Restarting {
+			return // remembered, and not come back
+		}
+		if e.State == Established {
+			s.count(c, of, &e)
+		}
+		out = append(out, e)
+	})
+	slices.SortFunc(out, func(a, b Session) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
+	})
+	return out
+}
+
+func session(p *api.Peer, of state.BGPPeer) Session {
+	e := Session{
+		Name: of.Name, Prefix: of.Prefix, ASN: of.ASN,
+		State: strings.ToLower(p.GetState().GetSessionState().String()), RouterID: p.GetState().GetRouterId(),
+		Restarting: p.GetGracefulRestart().GetPeerRestarting(),
+	}
+	e.Address, _ = netip.ParseAddr(p.GetState().GetNeighborAddress())
+	for _, f := range p.GetAfiSafis() {
+		name := "ipv4"
+		if f.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6 {
+			name = "ipv6"
+		}
+		e.Families = append(e.Families, SessionFamily{
+			Family: name, Received: f.GetState().GetReceived(), Accepted: f.GetState().GetAccepted(),
+			EndOfRIB: f.GetMpGracefulRestart().GetState().GetEndOfRibReceived(),
+		})
+	}
+	return e
+}

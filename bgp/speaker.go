@@ -1,0 +1,205 @@
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v3/pkg/server"
+
+	"github.com/plumbnet/plumb/state"
+)
+
+// Options say how a speaker is opened.
+type Options struct {
+	Log       *slog.Logger
+	Passwords *Passwords // nil: sessions with a password cannot be made
+	// StateDir is where the addresses of dynamic neighbours are remembered, which
+	// have to be known after a restart; empty: nowhere.
+	StateDir string
+	// Restarting says that the kernel has routes of an earlier run: peers are told
+	// so, and Batch.Settled comes when they have sent theirs.
+	Restarting bool
+	// LimitRetry is how long a session that had too many prefixes stays down; 0: a
+	// minute. It doubles each time, up to a quarter of an hour.
+	LimitRetry time.Duration
+	// OpenWait is how long a peer that has taken a connection is given to open the
+	// session; 0: 15 seconds.
+	OpenWait time.Duration
+}
+
+// Speaker is the BGP speaker. Its methods may be called at any time from any
+// goroutine, except where they say otherwise.
+type Speaker struct {
+	options   Options
+	log       *slog.Logger
+	server    *server.BgpServer
+	serverLog *serverLog
+	updates   *updates
+	cancel    context.CancelFunc
+
+	current  atomic.Pointer[config] // what is configured; never changed, only replaced
+	version  atomic.Uint64          // counts what may change how many routes a session has
+	maxPaths atomic.Int32
+
+	mu         sync.Mutex // of Apply, and all below
+	gate       *gate
+	warnings   []string
+	neighbours *neighbours
+	remembered map[netip.Addr]netip.Prefix // dynamic neighbours added by address
+	installed  *program
+	origins    origins
+	programs   int // compiled so far
+	generation int
+	originated map[netip.Prefix]originated
+
+	seenMu sync.Mutex
+	seen   map[netip.Addr]*seen
+
+	countMu sync.Mutex
+	counted map[netip.Addr]*counted
+
+	limitMu sync.Mutex
+	limits  map[netip.Addr]time.Duration // how long each waited last
+	held    map[netip.Addr]bool          // dynamic neighbours that are held off
+}
+
+// Open starts a speaker that has nothing configured and listens nowhere. It opens
+// its sockets in the network namespace of the process.
+func Open(o Options) (*Speaker, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.LimitRetry == 0 {
+		o.LimitRetry = time.Minute
+	}
+	if o.OpenWait == 0 {
+		o.OpenWait = 15 * time.Second
+	}
+	s := &Speaker{
+		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
+		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, held: map[netip.Addr]bool{},
+	}
+	var err error
+	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
+		o.Log.Warn("dynamic neighbours of before are not known", "err", err)
+	}
+	s.serverLog = &serverLog{speaker: s, log: o.Log}
+	s.server = server.NewBgpServer(server.LoggerOption(s.serverLog))
+	go s.server.Serve()
+	s.current.Store(newConfig())
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.watchServer(ctx); err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("BGP: %w", err)
+	}
+	if o.Restarting {
+		go s.settle(ctx)
+	}
+	return s, nil
+}
+
+// Read gives the objects that are configured.
+func (s *Speaker) Read(_ context.Context, yield func(state.Object)) error {
+	s.current.Load().objects(yield)
+	return nil
+}
+
+// Watch reports nothing: nobody else configures the speaker.
+func (s *Speaker) Watch(context.Context, func([]state.Event[state.Object]), func()) error { return nil }
+
+// Warnings are what is amiss and does not keep the rest from working, in words,
+// with the mend: the listen port is taken.
+func (s *Speaker) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, s.warnings...)
+}
+
+// Close ends what the speaker reports, and says nothing to the peers. The process
+// has to end then: the kernel closes its connections, and peers with graceful
+// restart keep the routes.
+func (s *Speaker) Close() { s.cancel() }
+
+// start makes GoBGP a speaker, with the lock held.
+func (s *Speaker) start(sp state.BGPSpeaker) error {
+	addresses, warning := listenable(sp.ListenPort)
+	port := sp.ListenPort
+	if len(addresses) == 0 {
+		port = -1
+	}
+	s.warnings = nil
+	if warning != "" {
+		s.warnings = []string{warning}
+		s.log.Warn(warning)
+	}
+	if err := s.server.StartBgp(context.Background(), &api.StartBgpRequest{Global: &api.Global{
+		Asn: sp.ASN, RouterId: sp.RouterID.String(), ListenPort: int32(port), ListenAddresses: addresses, UseMultiplePaths: true,
+	}}); err != nil {
+		return err
+	}
+	if s.restarting() {
+		g, err := s.openGate(sp.ASN, port)
+		if err != nil {
+			s.log.Warn("BGP: peers that come late may see the end of the restart too early", "err", err)
+			return nil
+		}
+		s.gate = g
+	}
+	return nil
+}
+
+// stop ends all sessions with a notification, with the lock held.
+func (s *Speaker) stop() error {
+	err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{})
+	s.installed, s.generation = nil, 0
+	clear(s.originated)
+	clear(s.remembered)
+	if s.gate != nil {
+		_ = s.gate.conn.Close()
+		s.gate = nil
+	}
+	s.seenMu.Lock()
+	clear(s.seen)
+	s.countDown()
+	s.seenMu.Unlock()
+	return err
+}
+
+// Drain withdraws every route that was announced, gives the peers the time to turn
+// to other ways, and ends the sessions with the message (RFC 8203). Nothing may be
+// applied afterwards.
+func (s *Speaker) Drain(ctx context.Context, message string, wait time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Load().speaker == nil {
+		return nil
+	}
+	// What was learned is withdrawn from those to whom it was sent, by letting no
+	// route in any more; what is received stays, as the kernel's routes do.
+	for prefix := range s.originated {
+		if err := s.withdraw(prefix); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	_ = s.server.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		if a := p.GetState().GetNeighborAddress(); a != gateAddress.String() {
+			_ = s.server.DisablePeer(context.Background(), &api.DisablePeerRequest{Address: a, Communication: message})
+		}
+	})
+	s.await(time.Now().Add(2*time.Second), func(p *api.Peer) bool {
+		return p.GetState().GetSessionState() != api.PeerState_ESTABLISHED
+	})
+	return s.stop()
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/plumbnet/plumb/agent"
+	"github.com/plumbnet/plumb/bgp"
+	"github.com/spf13/cobra"
+)
+
+func bgpCommand(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bgp",
+		Short: "print BGP sessions and routes",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(bgpPeersCommand(o), bgpRoutesCommand(o))
+	return cmd
+}
+
+func bgpPeersCommand(o *options) *cobra.Command {
+	return o.printing(&cobra.Command{
+		Use:   "peers",
+		Short: "print the BGP sessions of this node",
+		Long: "Print the BGP sessions of this node: their states, and for each family how many prefixes were\n" +
+			"received, were let in by the import filters, and were sent.\n" +
+			"Exit status: 0 printed, 2 no agent answers, or the node speaks no BGP.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s agent.BGPStatus
+			if err := call(cmd.Context(), o.socket, "GET", "/bgp/peers", &s); err != nil {
+				return fmt.Errorf("BGP sessions: %w", err)
+			}
+			if o.output == "json" {
+				return printJSON(o.stdout, s)
+			}
+			printSessions(o.stdout, &s, time.Now())
+			return nil
+		},
+	}, "text", "json")
+}
+
+func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
+	fmt.Fprintf(out, "%s\n", bgpLine(s))
+	if len(s.Sessions) == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tADDRESS\tASN\tSTATE\tFOR\tFAMILY\tRECEIVED\tACCEPTED\tSENT\tLAST ERROR")
+	for _, p := range s.Sessions {
+		state := p.State
+		if p.Restarting {
+			state += ", restarting"
+		}
+		since := "-"
+		if !p.Since.IsZero() {
+			since = age(now, p.Since)
+		}
+		lead := []string{p.Name, p.Address.String(), strconv.FormatUint(uint64(p.ASN), 10), state, since}
+		for i, f := range p.Families {
+			why := ""
+			if i == 0 {
+				why = lastError(&p, now)
+			}
+			row := slices.Concat(lead, []string{
+				f.Family, strconv.FormatUint(f.Received, 10), strconv.FormatUint(f.Accepted, 10), strconv.FormatUint(f.Sent, 10), why,
+			})
+			fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+			lead = make([]string, len(lead)) // said once
+		}
+	}
+	_ = w.Flush()
+}
+
+func lastError(p *bgp.Session, now time.Time) string {
+	if p.LastError == "" || p.ErrorAt.IsZero() {
+		return p.LastError
+	}
+	return p.LastError + " (" + age(now, p.ErrorAt) + " ago)"
+}
+
+// bgpLine is the speaker in one line.
+func bgpLine(s *agent.BGPStatus) string {
+	up := 0
+	for _, p := range s.Sessions {
+		if p.State == bgp.Established {
+			up++
+		}
+	}
+	text := fmt.Sprintf("AS %d, router ID %s, %d of %d sessions established, %d prefixes learned", s.ASN, s.RouterID, up, len(s.Sessions), s.Learned)
+	switch {
+	case s.Drained:
+		text += "; DRAINED for maintenance, until the agent is started again"
+	case !s.Settled:
+		text += "; restarting, learned routes stay as they were"
+	}
+	return text
+}
+
+func bgpRoutesCommand(o *options) *cobra.Command {
+	return o.printing(&cobra.Command{
+		Use:   "routes [PREFIX]",
+		Short: "print the BGP routes that this node knows",
+		Long: "Print all paths of the prefixes within PREFIX, or of all: which is the best, why, and whether its\n" +
+			"route is in the kernel, or why not. * marks the best paths, > those whose route is installed.\n" +
+			"Exit status: 0 printed, 2 no agent answers, or the node speaks no BGP.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "/bgp/routes"
+			if len(args) == 1 {
+				p, err := parsePrefix(args[0])
+				if err != nil {
+					return err
+				}
+				path += "?prefix=" + url.QueryEscape(p.String())
+			}
+			return printRIB(cmd.Context(), o, path)
+		},
+	}, "text", "json")
+}
+
+func printRIB(ctx context.Context, o *options, path string) error {
+	var list []agent.RIBRoute
+	if err := call(ctx, o.socket, "GET", path, &list); err != nil {
+		return fmt.Errorf("BGP routes: %w", err)
+	}
+	if o.output == "json" {
+		return printJSON(o.stdout, list)
+	}
+	printRoutes(o.stdout, list)
+	return nil
+}
+
+// parsePrefix takes an address for the prefix that is it alone.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("%q is no prefix; write one such as 10.244.0.0/16", text)
+	}
+	return p.Masked(), nil
+}
+
+func printRoutes(out io.Writer, list []agent.RIBRoute) {
+	if len(list) == 0 {
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\tPREFIX\tNEXT HOP\tPEER\tAS PATH\tPREF\tMED\tCOMMUNITIES\tWHY")
+	for i := range list {
+		r := &list[i]
+		prefix := r.Prefix.String()
+		for n := range r.Paths {
+			p := &r.Paths[n]
+			cells := []string{marks(r, p), prefix, hop(p), peer(p), asPath(p), fmt.Sprint(p.LocalPref), fmt.Sprint(p.MED), strings.Join(p.Communities, ","), why(r, n)}
+			for i, c := range cells[1:] {
+				if c == "" && i > 0 {
+					cells[i+1] = "-"
+				}
+			}
+			fmt.Fprintln(w, strings.Join(cells, "\t"))
+			prefix = "" // said once
+		}
+	}
+	_ = w.Flush()
+}
+
+func marks(r *agent.RIBRoute, p *bgp.RIBPath) string {
+	switch {
+	case p.Best && r.Installed:
+		return "*>"
+	case p.Best:
+		return "*"
+	}
+	return ""
+}
+
+func hop(p *bgp.RIBPath) string {
+	if !p.Peer.IsValid() || !p.NextHop.IsValid() {
+		return ""
+	}
+	return p.NextHop.String()
+}
+
+func peer(p *bgp.RIBPath) string {
+	if !p.Peer.IsValid() {
+		return ""
+	}
+	return p.Peer.String()
+}
+
+func asPath(p *bgp.RIBPath) string {
+	words := make([]string, 0, len(p.ASPath)+1)
+	for _, n := range p.ASPath {
+		words = append(words, strconv.FormatUint(uint64(n), 10))
+	}
+	return strings.Join(words, " ")
+}
+
+// why is the reason of the selection, and, of the first path, what became of it.
+func why(r *agent.RIBRoute, n int) string {
+	text := r.Paths[n].Why
+	if r.Paths[n].Stale {
+		text += "; its peer restarts"
+	}
+	if n == 0 && r.WhyNot != "" {
+		if r.Installed || r.WhyNot == "originated here" {
+			text += "; " + r.WhyNot
+		} else {
+			text += "; not installed: " + r.WhyNot
+		}
+	}
+	return strings.TrimPrefix(text, "; ")
+}
