@@ -43,10 +43,19 @@ var arrows = []arrow{
 		why: "a pod's wiring is made of kinds, and is none",
 	},
 	{
+		from: "kernel/path", may: []string{"state/...", "kernel/rtnl/...", "kernel/route", "trace/facts"},
+		why: "a packet's path is asked of the kernel, and kept by nobody",
+	},
+	{
 		from:  "kernel/...",
 		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/..."}, // the other kinds are of devices
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
+	},
+	{from: "trace/facts", may: []string{"state/..."}, why: "facts are the words between a node and who asks it"},
+	{
+		from: "trace/...", may: []string{"state/...", "render/...", "trace/..."},
+		why: "trace judges what nodes answer; it asks through a function",
 	},
 	{from: "bgp/...", may: []string{"state/...", "bgp/..."}, why: "the speaker is a kind like the others"},
 	{
@@ -55,7 +64,7 @@ var arrows = []arrow{
 	},
 	{
 		from: "agent/...",
-		may:  []string{"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "agent/..."},
+		may:  []string{"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "trace/...", "agent/..."},
 		why:  "the agent puts the engine and the kinds together",
 	},
 	{
@@ -73,7 +82,7 @@ var arrows = []arrow{
 	{
 		from: "cmd/...",
 		may: []string{
-			"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "cni/...", "agent/...", "lab/...",
+			"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "cni/...", "agent/...", "lab/...", "trace/...",
 		},
 		why: "nothing imports another program",
 	},
@@ -112,6 +121,7 @@ var pure = []struct {
 	{pkg: "state", never: sideEffects},
 	{pkg: "render/...", never: sideEffects},
 	{pkg: "reconcile/...", never: sideEffects},
+	{pkg: "trace/...", never: sideEffects},
 }
 
 var sideEffects = []string{"os", "os/exec", "net", "net/http", "syscall", "golang.org/x/sys/..."}

@@ -65,7 +65,11 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 }
 
 func (a *agent) serveOn(ctx context.Context, wg *sync.WaitGroup, l net.Listener) {
-	s := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second}
+	mux := a.handler()
+	if l.Addr().Network() == "unix" {
+		a.private(mux)
+	}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	wg.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			a.Log.Error("the API stopped", "address", l.Addr().String(), "err", err)
@@ -80,7 +84,7 @@ func (a *agent) serveOn(ctx context.Context, wg *sync.WaitGroup, l net.Listener)
 // stalled is how long the loop may be silent before it counts as dead.
 const stalled = 30 * time.Second
 
-func (a *agent) handler() http.Handler {
+func (a *agent) handler() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := a.status(r.Context())

@@ -84,7 +84,7 @@ func rootCommand(o *options) *cobra.Command {
 	root.AddCommand(
 		validateCommand(o), renderCommand(o), diffCommand(o), applyCommand(o), confirmCommand(o),
 		agentCommand(o), statusCommand(o), snapshotCommand(o), cleanupCommand(o), installCNICommand(o),
-		labCommand(), versionCommand(o),
+		traceCommand(o), labCommand(), versionCommand(o),
 	)
 	return root
 }

@@ -1,0 +1,40 @@
+package agent
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/plumbnet/plumb/trace/facts"
+)
+
+// maxQuestion bounds what is read of a request.
+const maxQuestion = 64 << 10
+
+// private adds what is only for who may open the socket: it looks into pods, and
+// has neighbours asked for.
+func (a *agent) private(mux *http.ServeMux) {
+	mux.HandleFunc("POST /trace", func(w http.ResponseWriter, r *http.Request) {
+		var q facts.Question
+		if !read(w, r, &q) {
+			return
+		}
+		n, err := a.look(r.Context(), q)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(n)
+	})
+}
+
+// read decodes a request, or answers what is wrong with it.
+func read(w http.ResponseWriter, r *http.Request, into any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		http.Error(w, "the question cannot be read (are all of one version?): "+err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,397 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/plumbnet/plumb/state"
+	"github.com/plumbnet/plumb/trace/facts"
+)
+
+// chain has a packet meet plumb's chains at a hook: the rules are read as nft(8)
+// would read them. It gives false where it is dropped.
+func (w *walker) chain(hook, in, out string, p facts.Packet) bool {
+	f := &w.n.NFT
+	if f.Err != "" {
+		w.say(Step{Name: hook, Text: "not known: " + f.Err, Mark: Odd})
+		return true
+	}
+	chains := slices.Clone(f.Chains)
+	slices.SortStableFunc(chains, func(a, b state.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
+	for _, c := range chains {
+		if c.Hook == hook && f.Table && !w.rules(c, reading{n: w.n, in: in, out: out, packet: p}) {
+			return false
+		}
+	}
+	w.foreign(hook)
+	return true
+}
+
+// foreign names the chains of others that may drop what comes by.
+func (w *walker) foreign(hook string) {
+	for _, c := range w.n.NFT.Foreign {
+		family := strings.Fields(c.Table)[0]
+		if c.Hook != hook || c.Rules == 0 && c.Policy != "drop" || family == "ip" && w.packet.Dst.Is6() || family == "ip6" && w.packet.Dst.Is4() {
+			continue
+		}
+		text := fmt.Sprintf("not plumb's: chain %s %s, policy %s, %d rules: --live shows what they do", c.Table, c.Name, c.Policy, c.Rules)
+		w.say(Step{Name: hook, Text: text})
+	}
+}
+
+// rules goes through one chain.
+func (w *walker) rules(c state.Chain, r reading) bool {
+	var not []string // why rules of the packet's family do not match
+	for _, rule := range w.n.NFT.Rules {
+		if rule.Chain != c.Name {
+			continue
+		}
+		v := r.rule(rule.Expr)
+		origin := w.n.NFT.Origins[rule.Key().ID]
+		if v.unknown != "" {
+			w.say(Step{Name: c.Hook, Text: fmt.Sprintf("not known what this rule does (%q): %s", v.unknown, rule.Expr), Mark: Odd})
+			continue
+		}
+		if !v.matches {
+			if v.why != "" && !slices.Contains(not, v.why) {
+				not = append(not, v.why)
+			}
+			continue
+		}
+		because := strings.Join(v.because, ", ")
+		switch v.verdict {
+		case "drop":
+			w.say(Step{Name: c.Hook, Text: "drop: " + because, Origin: "rule " + rule.Expr})
+			w.drop("nftables chain inet plumb "+c.Name+" drops it: "+because, w.dropMend(r))
+			return false
+		case "accept", "return":
+			w.say(Step{Name: c.Hook, Text: v.verdict + ": " + because, Origin: origin})
+			return true
+		case "masquerade", "snat":
+			if used := w.originOf(r.used); used != "" {
+				origin = used
+			}
+			w.translate(v, r, because, origin)
+			return true
+		}
+	}
+	w.whyNot = strings.Join(not, "; ")
+	if len(not) > 0 {
+		text := "passes: "
+		if c.Type == "nat" {
+			text = "no masquerade: "
+		}
+		w.say(Step{Name: c.Hook, Text: text + w.whyNot, Origin: w.originOf(r.used)})
+	}
+	return true
+}
+
+// dropMend knows plumb's own rules.
+func (w *walker) dropMend(r reading) string {
+	if strings.HasPrefix(r.in, state.HostEndPrefix) && !r.routedBack() {
+		if e := w.n.Sender; e != nil && e.Interface != r.in {
+			return fmt.Sprintf("%s is the address of %s: the pod has to send from its own", w.packet.Src, e.Name)
+		}
+		return "the pod has to send from one of its own addresses, or the endpoint has to be given this one"
+	}
+	if o := w.outer; o != nil || r.packet.DstPort != 0 {
+		return "tunnelled packets are taken from nodes of the file alone: is the sender in it, with the address " + r.packet.Src.String() + "?"
+	}
+	return "see `nft list chain inet plumb` on " + w.n.Node
+}
+
+// translate changes the packet's source.
+func (w *walker) translate(v verdict, r reading, because, origin string) {
+	to := v.to
+	if !to.IsValid() {
+		to = w.masqueradeAddress()
+	}
+	text := v.verdict
+	if to.IsValid() {
+		text += " as " + to.String()
+		if !w.translated {
+			w.last = w.packet.Src
+		}
+		w.packet.Src = to
+	}
+	w.translated = true
+	w.say(Step{Name: "postrouting", Text: text + ": " + because, Origin: origin})
+}
+
+// masqueradeAddress is the one that the kernel takes: of the device that the packet
+// leaves by, in the next hop's subnet, else the first (inet_select_addr,
+// net/ipv4/devinet.c; nf_nat_masquerade_ipv6).
+func (w *walker) masqueradeAddress() netip.Addr {
+	d := w.n.Out
+	if d == nil {
+		return netip.Addr{}
+	}
+	var first netip.Addr
+	for _, p := range d.Addresses {
+		a := p.Addr()
+		if a.Is4() != w.packet.Dst.Is4() || a.IsLinkLocalUnicast() {
+			continue
+		}
+		if p.Contains(w.n.Lookup.Via.Gateway) {
+			return a
+		}
+		if !first.IsValid() {
+			first = a
+		}
+	}
+	return first
+}
+
+func (w *walker) originOf(elements []facts.Element) string {
+	for _, e := range elements {
+		if e.Origin != "" {
+			return e.Origin
+		}
+	}
+	return ""
+}
+
+// reading is a packet at a hook, for which rules are read.
+type reading struct {
+	n       *facts.Node
+	in, out string
+	packet  facts.Packet
+	used    []facts.Element // that conditions found
+}
+
+// verdict is what a rule does with the packet.
+type verdict struct {
+	matches bool
+	because []string   // the conditions, in words
+	why     string     // the first condition that does not hold; empty where it is not worth saying
+	verdict string     // accept, drop, return, masquerade, snat; empty: the packet goes on to the next rule
+	to      netip.Addr // of snat
+	unknown string     // the word that is not known
+}
+
+// rule reads a rule in the form in which the kernel's rules are printed.
+func (r *reading) rule(expr string) verdict {
+	t := tokens(expr)
+	v := verdict{matches: true}
+	for len(t) > 0 {
+		holds, because, n := r.condition(t)
+		if n == 0 {
+			return r.final(t, v)
+		}
+		if !holds {
+			return verdict{why: because}
+		}
+		if because != "" {
+			v.because = append(v.because, because)
+		}
+		t = t[n:]
+	}
+	return v
+}
+
+// final reads the statement that ends a rule.
+func (r *reading) final(t []string, v verdict) verdict {
+	switch t[0] {
+	case "accept", "drop", "return", "masquerade":
+		v.verdict = t[0]
+	case "snat":
+		v.verdict = t[0]
+		for i, word := range t {
+			if word == "to" && i+1 < len(t) {
+				host := t[i+1]
+				if ap, err := netip.ParseAddrPort(strings.SplitN(host, "-", 2)[0]); err == nil {
+					v.to = ap.Addr()
+				} else {
+					v.to, _ = netip.ParseAddr(host)
+				}
+			}
+		}
+	default:
+		v.unknown = t[0]
+	}
+	return v
+}
+
+// condition reads one condition at the head of t, of n words; n is 0 where there is
+// none, or one that is not known.
+func (r *reading) condition(t []string) (holds bool, because string, n int) {
+	word := func(i int) string {
+		if i < len(t) {
+			return t[i]
+		}
+		return ""
+	}
+	switch t[0] {
+	case "iifname", "oifname":
+		not, n := negated(t, 1)
+		dev := r.in
+		if t[0] == "oifname" {
+			dev = r.out
+		}
+		return glob(strings.Trim(word(n), `"`), dev) != not, "", n + 1
+	case "ip", "ip6":
+		return r.network(t)
+	case "fib":
+		return r.fib(t)
+	case "meta":
+		if word(1) == "l4proto" {
+			not, n := negated(t, 2)
+			return (word(n) == r.packet.Proto) != not, "", n + 1
+		}
+		if word(1) == "nfproto" {
+			not, n := negated(t, 2)
+			return ((word(n) == "ipv4") == r.packet.Dst.Is4()) != not, "", n + 1
+		}
+	case "udp", "tcp":
+		if word(1) != "dport" && word(1) != "sport" {
+			return false, "", 0
+		}
+		not, n := negated(t, 2)
+		port := r.packet.DstPort
+		if word(1) == "sport" {
+			port = r.packet.SrcPort
+		}
+		low, high, ok := ports(word(n))
+		if !ok {
+			return false, "", 0
+		}
+		in := low <= port && port <= high
+		if r.packet.Proto != t[0] {
+			return false, "", n + 1
+		}
+		return in != not, fmt.Sprintf("%s port %d", t[0], port), n + 1
+	}
+	return false, "", 0
+}
+
+// network: ip saddr, ip daddr and ip protocol.
+func (r *reading) network(t []string) (holds bool, because string, n int) {
+	if len(t) < 3 {
+		return false, "", 0
+	}
+	family := (t[0] == "ip") == r.packet.Dst.Is4()
+	not, n := negated(t, 2)
+	if n >= len(t) {
+		return false, "", 0
+	}
+	var a netip.Addr
+	switch t[1] {
+	case "saddr":
+		a = r.packet.Src
+	case "daddr":
+		a = r.packet.Dst
+	case "protocol":
+		number := map[string]string{"ipip": "4", "tcp": "6", "udp": "17", "icmp": "1"}[r.packet.Proto]
+		return family && (t[n] == number || t[n] == r.packet.Proto) != not, "protocol " + r.packet.Proto, n + 1
+	default:
+		return false, "", 0
+	}
+	if !family {
+		return false, "", n + 1
+	}
+	if set, ok := strings.CutPrefix(t[n], "@"); ok {
+		in, text := r.inSet(set, a)
+		return in != not, text, n + 1
+	}
+	p, err := netip.ParsePrefix(t[n])
+	if err != nil {
+		one, err := netip.ParseAddr(t[n])
+		if err != nil {
+			return false, "", 0
+		}
+		p = netip.PrefixFrom(one, one.BitLen())
+	}
+	text := a.String() + " is in " + p.String()
+	if !p.Contains(a) {
+		text = a.String() + " is not in " + p.String()
+	}
+	return p.Contains(a) != not, text, n + 1
+}
+
+func (r *reading) inSet(set string, a netip.Addr) (bool, string) {
+	for _, e := range r.n.NFT.Elements {
+		if e.Set == set && a.BitLen() == e.From.BitLen() && e.From.Compare(a) <= 0 && a.Compare(e.To) <= 0 {
+			r.used = append(r.used, e)
+			return true, fmt.Sprintf("%s is in @%s (%s)", a, set, e.Range())
+		}
+	}
+	return false, fmt.Sprintf("%s is not in @%s", a, set)
+}
+
+// fib: what the kernel's routes say of an address (nft(8), FIB expressions).
+func (r *reading) fib(t []string) (holds bool, because string, n int) {
+	rest := strings.Join(t[1:], " ")
+	has := func(s string) bool { return rest == s || strings.HasPrefix(rest, s+" ") }
+	switch {
+	case has("saddr . iif oif missing"):
+		if r.routedBack() {
+			return false, fmt.Sprintf("%s is routed back to %s", r.packet.Src, r.in), 6
+		}
+		way := "there is no route back to it"
+		if r.n.Back.Text != "" {
+			way = "the route back to it is " + r.n.Back.Text
+		}
+		return true, fmt.Sprintf("source %s is not routed back to %s: %s", r.packet.Src, r.in, way), 6
+	case has("saddr type local"):
+		return r.n.Local, r.packet.Src.String() + " is an address of this node", 4
+	case has("saddr type != local"):
+		return !r.n.Local, r.packet.Src.String() + " is no address of this node", 5
+	case has("saddr . oif type != local"):
+		on := r.n.Out != nil && r.n.Out.Has(r.packet.Src)
+		return !on, fmt.Sprintf("but not one of %s", r.out), 7
+	}
+	return false, "", 0
+}
+
+// routedBack says whether the route to the source leads to where it came in.
+func (r *reading) routedBack() bool {
+	return r.n.Back.Error == "" && r.n.Back.Via.Dev == r.in
+}
+
+// negated reads an optional != (or ==) at t[i], and gives where the value is.
+func negated(t []string, i int) (not bool, value int) {
+	if i < len(t) && (t[i] == "!=" || t[i] == "==") {
+		return t[i] == "!=", i + 1
+	}
+	return false, i
+}
+
+func glob(pattern, name string) bool {
+	if p, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(name, p)
+	}
+	return pattern == name
+}
+
+func ports(s string) (low, high uint16, ok bool) {
+	from, to, ranged := strings.Cut(s, "-")
+	if !ranged {
+		to = from
+	}
+	a, err1 := strconv.ParseUint(from, 10, 16)
+	b, err2 := strconv.ParseUint(to, 10, 16)
+	return uint16(a), uint16(b), err1 == nil && err2 == nil
+}
+
+// tokens splits a rule into words; what is in quotes is one.
+func tokens(s string) []string {
+	var out []string
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
+		end := strings.IndexByte(s, ' ')
+		if s[0] == '"' {
+			if i := strings.IndexByte(s[1:], '"'); i >= 0 {
+				end = i + 2
+			}
+		}
+		if end < 0 || end >= len(s) {
+			return append(out, s)
+		}
+		out = append(out, s[:end])
+		s = s[end:]
+	}
+	return out
+}
