@@ -265,6 +265,7 @@ func (w *walker) outside(hop netip.Addr) {
 		if owner, ok := w.podCIDR(w.packet.Dst); ok {
 			whose = ", of node " + owner
 		}
+		w.say(Step{Name: "next", Text: hop.String() + ", which is no node of the file"})
 		w.drop(fmt.Sprintf("the packet goes to %s on %s, which is no node; but %s is a pod's address%s", hop, dev, w.packet.Dst, whose),
 			fmt.Sprintf("there has to be a route to it here; `plumb diff` tells what is missing (pool %s)", p))
 		return

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/trace/facts"
 )
@@ -42,8 +43,7 @@ func (w *walker) routed() bool {
 	n := w.n
 	l := &n.Lookup
 	w.route(l)
-	if l.Error == "EXDEV" {
-		w.reversePath()
+	if w.refusedSource() {
 		return false
 	}
 	if n.In != nil && l.Error == "EHOSTUNREACH" && l.Text == "" && !w.forwarding() {
@@ -63,8 +63,6 @@ func (w *walker) routed() bool {
 		w.drop(fmt.Sprintf("nobody has %s: the packet ends in the blackhole of the node's podCIDR %s", w.packet.Dst, l.Dst), "check the address; `plumb status` on "+n.Node+" lists who there is")
 	case l.Type == state.Blackhole, l.Error == "EACCES", l.Error == "EHOSTUNREACH" && l.Text != "":
 		w.drop("the route is "+l.Text, remove(l))
-	case l.Error == "EINVAL":
-		w.drop(fmt.Sprintf("the kernel takes %s from %s for a martian", w.packet.Dst, w.packet.Src), "neither address may be the node's own, loopback or multicast here; sysctl net.ipv4.conf.all.log_martians=1 logs such packets")
 	case l.Error == "ENETUNREACH", l.Error == "EHOSTUNREACH":
 		w.drop(fmt.Sprintf("%s has no route to %s", place, w.packet.Dst), w.routeMend())
 	default:
@@ -84,21 +82,31 @@ func (w *walker) routeMend() string {
 	return "it lies outside all pools: give the node a default route, or a route to it"
 }
 
-// reversePath is the kernel's refusal by rp_filter (RFC 3704; fib_validate_source,
-// net/ipv4/fib_frontend.c).
-func (w *walker) reversePath() {
-	n := w.n
+// refusedSource: the kernel drops what comes in from a source that it does not
+// believe, by rp_filter (RFC 3704) or since no host could have it. Both are EINVAL,
+// or EXDEV before Linux 6.14 (fib_validate_source, net/ipv4/fib_frontend.c).
+func (w *walker) refusedSource() bool {
+	n, l := w.n, &w.n.Lookup
+	if n.In == nil || l.Error != "EXDEV" && l.Error != "EINVAL" || l.Text != "" {
+		return false
+	}
+	dev := n.In.Name
+	filter := max(n.Sysctl["net/ipv4/conf/all/rp_filter"], n.Sysctl[facts.Of("net/ipv4/conf/%/rp_filter", dev)])
 	way := "there is no route back"
 	if n.Back.Error == "" {
 		way = "the route back is " + n.Back.Text
 	}
-	dev := n.In.Name
-	why := fmt.Sprintf("rp_filter of %s drops packets from %s: %s", dev, w.packet.Src, way)
-	if strings.HasPrefix(dev, state.HostEndPrefix) {
-		w.drop(why, "the pod has to send from its own address")
-		return
+	switch {
+	case filter <= "0" || filter == "1" && n.Back.Error == "" && n.Back.Via.Dev == dev:
+		w.drop(fmt.Sprintf("the kernel takes the packet from %s to %s for a martian", w.packet.Src, w.packet.Dst),
+			"neither may be the node's own address, loopback or multicast here; sysctl net.ipv4.conf.all.log_martians=1 logs such packets")
+	case strings.HasPrefix(dev, state.HostEndPrefix):
+		w.drop(fmt.Sprintf("rp_filter of %s drops packets from %s: %s", dev, w.packet.Src, way), "the pod has to send from its own address")
+	default:
+		w.drop(fmt.Sprintf("rp_filter of %s drops packets from %s: %s", dev, w.packet.Src, way),
+			fmt.Sprintf("mend the route back to %s, or: sysctl -w net.ipv4.conf.%s.rp_filter=2 (loose; the larger of this and of all counts)", w.packet.Src, dev))
 	}
-	w.drop(why, fmt.Sprintf("mend the route back to %s, or: sysctl -w net.ipv4.conf.%s.rp_filter=2 (loose; all.rp_filter counts too, the larger of both)", w.packet.Src, dev))
+	return true
 }
 
 // asWanted compares the kernel's route with the one that plumb wants.
@@ -117,7 +125,7 @@ func (w *walker) asWanted() {
 	switch {
 	case l.Dst == want.Route.Dst && ours:
 		if want.Route.Type == state.Unicast && l.Error == "" && l.Hops == 0 && !sameHop(l.Via, want.Route.NextHop) {
-			w.suspect("the kernel has "+l.Text+" in place of plumb's "+should, repair("ip route replace "+words(want.Text)))
+			w.suspect("the kernel has "+l.Text+" in place of plumb's "+should, repair(replace(want.Route)))
 		}
 	case ours && longer, longer && l.Proto == protoKernel:
 	case longer, l.Dst == want.Route.Dst:
@@ -128,7 +136,7 @@ func (w *walker) asWanted() {
 			why += ": " + want.Trouble
 		}
 		if !w.deviceDown(want.Route.Dev) {
-			w.suspect(why, repair("ip route replace "+words(want.Text)))
+			w.suspect(why, repair(replace(want.Route)))
 		}
 	}
 }
@@ -195,6 +203,11 @@ func sameHop(have, want state.NextHop) bool {
 
 // protoKernel is RTPROT_KERNEL: routes that come with an address.
 const protoKernel = 2
+
+// replace is the command that makes a route, as ip(8) takes it everywhere.
+func replace(r state.Route) string {
+	return "ip " + strings.TrimSpace(render.IP([]state.Object{r}))
+}
 
 // words are the route's, without the name of the kind.
 func words(text string) string { return strings.TrimPrefix(text, "route ") }

@@ -81,6 +81,7 @@ func (w *walker) follow(from Start, p facts.Packet) (end *Start, err error) {
 		}
 		mark := fmt.Sprint(next.node, next.q.At, next.q.Dev)
 		if w.seen[mark] {
+			w.warn("the packet goes round in a circle, by %s and %s again", node, next.node)
 			w.drop("the packet goes round in a circle", "compare the routes of the nodes above with `plumb diff`")
 			return nil, nil
 		}
