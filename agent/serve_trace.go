@@ -13,6 +13,7 @@ const maxQuestion = 64 << 10
 // private adds what is only for who may open the socket: it looks into pods, and
 // has neighbours asked for.
 func (a *agent) private(mux *http.ServeMux) {
+	a.livePaths(mux)
 	mux.HandleFunc("POST /trace", func(w http.ResponseWriter, r *http.Request) {
 		var q facts.Question
 		if !read(w, r, &q) {

@@ -43,6 +43,9 @@ func (t *Trace) Write(out io.Writer, paint Paint) error {
 		b.WriteString("\n" + paint(Place, "the answer") + "\n\n")
 		t.Answer.way(&b, paint, "")
 	}
+	if t.Probe != nil {
+		t.Probe.steps(&b, paint)
+	}
 	for i, w := range t.Warnings {
 		if i == 0 {
 			b.WriteByte('\n')

@@ -35,6 +35,7 @@ type Trace struct {
 	Warnings []string     `json:"warnings,omitempty"`
 	// Answer is the way back, where the packet arrives at something of the cluster.
 	Answer *Trace `json:"answer,omitempty"`
+	Probe  *Probe `json:"probe,omitempty"` // a real packet, where one was sent
 }
 
 // OK says that nothing is wrong.

@@ -35,12 +35,7 @@ func answers(socket string) bool {
 func callWith(ctx context.Context, socket, method, path string, body io.Reader, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
-	}}
+	client := overSocket(socket)
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, method, "http://plumb"+path, body)
 	if err != nil {
@@ -59,4 +54,14 @@ func callWith(ctx context.Context, socket, method, path string, body io.Reader, 
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// overSocket is a client that speaks to one socket, whatever the URL.
+func overSocket(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}}
 }

@@ -18,6 +18,7 @@ type tracing struct {
 	source  string
 	v4, v6  bool
 	sockets string
+	live    bool
 }
 
 func traceCommand(o *options) *cobra.Command {
@@ -40,6 +41,7 @@ func traceCommand(o *options) *cobra.Command {
 	f.StringVar(&t.source, "source", "", "the `address` that it comes from (default: FROM's own)")
 	f.BoolVarP(&t.v4, "ipv4", "4", false, "over IPv4")
 	f.BoolVarP(&t.v6, "ipv6", "6", false, "over IPv6")
+	f.BoolVar(&t.live, "live", false, "send a real packet too, and print what nftables does with it on each node")
 	f.StringVar(&t.sockets, "sockets", env("PLUMB_SOCKETS", ""), "`directory` with the agents' sockets of other nodes, NODE.sock or NODE/plumb.sock ($PLUMB_SOCKETS)")
 	return cmd
 }
@@ -59,6 +61,8 @@ func (t *tracing) check() error {
 		return fmt.Errorf("--proto %s: give --port too", p.Proto)
 	case t.v4 && t.v6:
 		return errors.New("-4 and -6: give one of them")
+	case t.live && t.source != "":
+		return errors.New("--live: a real packet comes from FROM's own address; leave out --source")
 	case p.Size < 0 || p.Size > 65535:
 		return fmt.Errorf("--size %d: it is 1 to 65535", p.Size)
 	}
@@ -82,6 +86,13 @@ func (t *tracing) run(ctx context.Context, from, to string) error {
 	result, err := trace.Follow(ctx, c.loaded.File, start, name, packet, c.ask)
 	if err != nil {
 		return err
+	}
+	if t.live {
+		probe, err := c.probe(ctx, result, start)
+		if err != nil {
+			return err
+		}
+		result.Compare(probe)
 	}
 	if t.output == "json" {
 		err = printJSON(t.stdout, result)

@@ -184,6 +184,24 @@ func brokenNetworks() []broken {
 			place: "node n2", why: "no device of n2 has the address 172.18.0.2",
 		},
 		{
+			name: "foreign nft rule that drops", at: "n2", to: "b1", args: "--live",
+			how:   "nft add table ip filter; nft 'add chain ip filter FORWARD { type filter hook forward priority 0; }'; nft add rule ip filter FORWARD ip daddr 10.244.2.10 counter drop",
+			mend:  "nft delete rule ip filter FORWARD handle 2; nft delete table ip filter",
+			place: "node n2", why: "nftables chain ip filter FORWARD drops the probe: ip daddr 10.244.2.10 counter drop", says: "nft delete rule ip filter FORWARD handle 2",
+		},
+		{
+			name: "foreign nft policy that drops", at: "n1", to: "b1", args: "--live -6",
+			how:   "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; policy drop; }'",
+			mend:  "nft add rule inet fw forward ip6 daddr fd00:10:244:2::a accept; nft delete table inet fw",
+			place: "node n1", why: "nftables chain inet fw forward drops the probe: its policy is drop", says: "nft add rule inet fw forward ip6 daddr fd00:10:244:2::a accept",
+		},
+		{
+			name: "foreign nft rule that drops the answer", at: "n1", to: "b1", args: "--live --proto tcp --port 80",
+			how:   "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; nft add rule inet fw forward ip saddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "node n1", why: "nftables chain inet fw forward drops the probe: ip saddr 10.244.2.10 drop",
+		},
+		{
 			name: "endpoint pending", at: "n2", to: "10.244.2.99",
 			how: pendingRecord, mend: "", unmend: "rm $DIR/n2.state/endpoints/b9*",
 			place: "node n2", why: "endpoint default/b9, which has 10.244.2.99, is pending: interface plb00000000000 does not exist",
@@ -265,6 +283,9 @@ func TestTraceOfBrokenNetworks(t *testing.T) {
 			if d.t = t; !mended {
 				t.FailNow() // what follows would be broken in two ways
 			}
+		}
+		for n := range tracedPods { // the table that marks packets is gone
+			d.sh(n, `test "$(nft list tables)" = "table inet plumb"`)
 		}
 	})
 }

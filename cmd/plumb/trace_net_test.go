@@ -138,8 +138,8 @@ func (d *traced) stateDir(node string) string { return filepath.Join(d.dir, node
 // end is the host end of a pod.
 func end(pod1 string) string { return pod.HostEndName(pod1, "eth0") }
 
-// watch starts the agents, that only look on.
-func (d *traced) watch(nodes ...string) {
+// watch starts the agents, that only look on; kill ends the last as kill -9 does.
+func (d *traced) watch(nodes ...string) (kill func()) {
 	d.t.Helper()
 	for _, n := range nodes {
 		var log bytes.Buffer
@@ -161,7 +161,12 @@ func (d *traced) watch(nodes ...string) {
 				d.t.Fatalf("the agent of %s does not answer: %s", n, log.String())
 			}
 		}
+		kill = func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
 	}
+	return kill
 }
 
 func (d *traced) flags(node string) []string {

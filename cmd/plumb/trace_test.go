@@ -1,11 +1,13 @@
 package main
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
+	"github.com/plumbnet/plumb/trace/facts"
 )
 
 // Ways that are in order, of both families, each walked by a real packet too.
@@ -79,6 +81,86 @@ func TestTraceOfHealthyWays(t *testing.T) {
 			if err := d.ping(c.from, to, wait); (err != nil) != c.unheard {
 				t.Errorf("%s: traced as %q, and the ping: %v", args, r.Summary, err)
 			}
+		}
+	})
+}
+
+// However the agent ends while it watches for a probe, the table that marks packets
+// goes with it.
+func TestLiveLeavesNothing(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		d := newTraced(t, tracedState)
+		kill := d.watch("n2")
+		c := &cluster{o: &options{}, sockets: d.dir}
+		armed := make(chan struct{})
+		ended := make(chan error, 1)
+		go func() {
+			p := facts.Packet{Dst: netip.MustParseAddr("10.244.2.10"), Proto: "icmp"}
+			ended <- c.live(t.Context(), "n2", []facts.Packet{p}, func(l facts.Live) {
+				if l.Armed {
+					close(armed)
+				}
+			})
+		}()
+		select {
+		case <-armed:
+		case err := <-ended:
+			t.Fatal(err)
+		}
+		d.sh("n2", "nft list tables | grep plumb-trace-")
+		kill()
+		if err := <-ended; err == nil {
+			t.Error("the agent was killed, and the watch ended well")
+		}
+		d.sh("n2", `test "$(nft list tables)" = "table inet plumb"`)
+	})
+}
+
+// What cannot be traced is refused in one line.
+func TestTraceRefuses(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		d := newTraced(t, tracedState)
+		d.watch("n1", "n2")
+		for _, c := range []struct{ args, want string }{
+			{"a1 nosuch", `TO: "nosuch" is no address, no pod that is known (namespace/name, as ` + "`plumb status`" + ` lists them), and no node of the file; the pods of n3 are not known here: give an address`},
+			{"203.0.113.10 a1", "FROM: 203.0.113.10 is no endpoint that is known, and no node's address: a packet has to start in the cluster"},
+			{"a1 b1 --port 80", "--port: icmp has no ports; give --proto tcp or udp too"},
+			{"a1 b1 --proto tcp", "--proto tcp: give --port too"},
+			{"a1 b1 --proto sctp", `--proto "sctp": it is one of icmp, tcp, udp`},
+			{"a1 203.0.113.10 -6", "default/a1 (10.244.1.10, fd00:10:244:1::a) and 203.0.113.10 (203.0.113.10) have no address of one family"},
+			{"a1 b1 --source fd00::1", "--source fd00::1: 10.244.2.10 is of the other family"},
+			{"a1 b1 --live --source 10.0.0.1", "--live: a real packet comes from FROM's own address; leave out --source"},
+		} {
+			out, code := d.run("n1", append([]string{"trace", "--sockets", d.dir}, strings.Fields(c.args)...)...)
+			if want := "plumb: " + c.want + "\n"; code != 2 || out != want {
+				t.Errorf("%s: exit status %d\n%swant\n%s", c.args, code, out, want)
+			}
+		}
+	})
+}
+
+// A node that cannot be asked is answered for by the file, and this one needs no agent.
+func TestTraceAsTheFileHasIt(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		d := newTraced(t, tracedState)
+		r, text := d.trace("a1", "10.244.2.10")
+		if want := "delivered to the pod with 10.244.2.10 on n2, if n2 is as the file has it"; r.Summary != want {
+			t.Errorf("want %s\n%s", want, text)
+		}
+		if !strings.Contains(text, "cannot be asked: no agent of n2 answers here") {
+			t.Error(text)
+		}
+		d.sh("n1", "ip route del 10.244.2.0/24")
+		if r, text = d.trace("default/a1", "10.244.2.10"); r.OK() || r.Fault.Place != "node n1" {
+			t.Error(text)
+		}
+		d.sh("n2", "ip link set eth0 down")
+		d.sh("n1", "ip route add 10.244.2.0/24 via 172.18.0.2 proto 112; ip neigh flush dev eth0")
+		if r, text = d.trace("a1", "10.244.2.10"); r.OK() || !strings.Contains(r.Summary, "172.18.0.2 is not answered for on eth0 of node n1") {
+			t.Error(text)
 		}
 	})
 }

@@ -210,3 +210,37 @@ func (e *Endpoint) Address(like netip.Addr) netip.Addr {
 
 // Of is the path of a device's parameter: % stands for the device.
 func Of(path, dev string) string { return strings.Replace(path, "%", dev, 1) }
+
+// Seen is what a packet met in nftables, as the kernel traced it (meta nftrace).
+type Seen struct {
+	ID      uint32     `json:"id"` // of the packet in the kernel
+	Table   string     `json:"table"`
+	Chain   string     `json:"chain"`
+	Rule    string     `json:"rule,omitempty"` // in the words of nft(8); what plumb cannot read is in brackets
+	Handle  uint64     `json:"handle,omitempty"`
+	Type    string     `json:"type"`    // rule, return, policy
+	Verdict string     `json:"verdict"` // accept, drop, continue, jump CHAIN …
+	In      string     `json:"in,omitempty"`
+	Out     string     `json:"out,omitempty"`
+	Src     netip.Addr `json:"src,omitzero"`
+	Dst     netip.Addr `json:"dst,omitzero"`
+}
+
+// Live is a line of what a node says while it watches for a probe.
+type Live struct {
+	Armed bool   `json:"armed,omitempty"` // from now on it watches
+	Seen  *Seen  `json:"seen,omitempty"`
+	Err   string `json:"error,omitempty"`
+}
+
+// Send asks a node to send a probe: from an endpoint, or from the node itself.
+type Send struct {
+	Packet   Packet `json:"packet"`
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// Sent is what became of a probe, as its sender sees it.
+type Sent struct {
+	Answered bool   `json:"answered"`
+	Text     string `json:"text"` // "echo reply after 0.1 ms", "no answer within 1s"
+}
