@@ -200,11 +200,7 @@ func (w *walker) delivered() *Start {
 		w.arrive(Delivered, "delivered to "+who)
 		return nil
 	}
-	kind := "endpoint "
-	if e.ContainerID != "" {
-		kind = "pod "
-	}
-	w.open(kind + e.Name)
+	w.open(kindOf(e) + e.Name)
 	if p := n.ReceiverPod; p != nil && p.Err == "" {
 		w.device("interface", p.Device)
 		w.sameMTU(p.Device)

@@ -337,14 +337,21 @@ func (r *reading) fib(t []string) (holds bool, because string, n int) {
 		}
 		return true, fmt.Sprintf("source %s is not routed back to %s: %s", r.packet.Src, r.in, way), 6
 	case has("saddr type local"):
-		return r.n.Local, r.packet.Src.String() + " is an address of this node", 4
+		return r.n.Local, localText(r.packet.Src, "this node", r.n.Local), 4
 	case has("saddr type != local"):
-		return !r.n.Local, r.packet.Src.String() + " is no address of this node", 5
+		return !r.n.Local, localText(r.packet.Src, "this node", r.n.Local), 5
 	case has("saddr . oif type != local"):
 		on := r.n.Out != nil && r.n.Out.Has(r.packet.Src)
-		return !on, fmt.Sprintf("but not one of %s", r.out), 7
+		return !on, localText(r.packet.Src, r.out, on), 7
 	}
 	return false, "", 0
+}
+
+func localText(a netip.Addr, of string, is bool) string {
+	if is {
+		return fmt.Sprintf("%s is an address of %s", a, of)
+	}
+	return fmt.Sprintf("%s is no address of %s", a, of)
 }
 
 // routedBack says whether the route to the source leads to where it came in.

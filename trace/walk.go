@@ -168,13 +168,21 @@ func (w *walker) arrive(o Outcome, text string) {
 	}
 }
 
+// kindOf: what a container runtime made is a pod.
+func kindOf(e *facts.Endpoint) string {
+	if e.ContainerID != "" {
+		return "pod "
+	}
+	return "endpoint "
+}
+
 // pod is the sender's own namespace. It gives false where the packet ends there.
 func (w *walker) pod(q facts.Question) bool {
 	e, p := w.n.Sender, w.n.SenderPod
 	if q.Endpoint == "" || e == nil {
 		return true
 	}
-	w.open("pod " + e.Name)
+	w.open(kindOf(e) + e.Name)
 	if e.State == "pending" {
 		w.say(Step{Name: "endpoint", Text: "pending: " + e.Why, Origin: e.Origin})
 		w.drop("endpoint "+e.Name+" is pending: "+e.Why, "delete the pod, so that the runtime makes it anew; or make the interface")
