@@ -48,7 +48,7 @@ var arrows = []arrow{
 	},
 	{
 		from:  "kernel/...",
-		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/..."}, // the other kinds are of devices
+		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/...", "trace/facts"}, // the other kinds are of devices
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
 	},
