@@ -28,11 +28,7 @@ func Live(ctx context.Context, packets []facts.Packet, say func(facts.Live)) {
 
 // Send sends a probe from this node or one of its endpoints, without an agent.
 func (o *Once) Send(ctx context.Context, s facts.Send) (facts.Sent, error) {
-	l := looker{node: o.sources.node, know: func(_ context.Context, f func(*reconcile.Engine, *sources)) error {
-		f(o.engine, o.sources)
-		return nil
-	}}
-	return l.send(ctx, s)
+	return o.looker().send(ctx, s)
 }
 
 func (l *looker) send(ctx context.Context, s facts.Send) (sent facts.Sent, err error) {
@@ -80,10 +76,7 @@ func (a *agent) livePaths(mux *http.ServeMux) {
 		if !read(w, r, &s) {
 			return
 		}
-		l := looker{node: a.Node, know: func(ctx context.Context, f func(*reconcile.Engine, *sources)) error {
-			return a.loop.Ask(ctx, func(e *reconcile.Engine) { f(e, a.sources) })
-		}}
-		sent, err := l.send(r.Context(), s)
+		sent, err := a.looker().send(r.Context(), s)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -19,8 +19,15 @@ type looker struct {
 	node string
 	// know calls f where engine and sources may be read.
 	know func(ctx context.Context, f func(*reconcile.Engine, *sources)) error
-	// learned says where a BGP route comes from; nil where nobody speaks BGP here.
-	learned func(ctx context.Context, p netip.Prefix) *facts.Learned
+	// bgp is what the speaker knows; nil where nobody speaks BGP here.
+	bgp bgpKnowledge
+}
+
+// bgpKnowledge is what a trace asks of a BGP speaker.
+type bgpKnowledge interface {
+	// Learned says where a route in use comes from; nil where it is not known.
+	Learned(ctx context.Context, p netip.Prefix) *facts.Learned
+	Sessions() []facts.Session
 }
 
 // Look answers a question about a packet, without an agent.
@@ -28,11 +35,7 @@ func (o *Once) Look(ctx context.Context, q facts.Question) (*facts.Node, error) 
 	if err := o.engine.Read(ctx); err != nil {
 		return nil, err
 	}
-	l := looker{node: o.sources.node, know: func(_ context.Context, f func(*reconcile.Engine, *sources)) error {
-		f(o.engine, o.sources)
-		return nil
-	}}
-	return l.look(ctx, q)
+	return o.looker().look(ctx, q)
 }
 
 // IsNode says whether this host has an address of the node.
@@ -41,11 +44,17 @@ func (o *Once) IsNode() bool {
 	return ok && o.sources.host.Has(n)
 }
 
-func (a *agent) look(ctx context.Context, q facts.Question) (*facts.Node, error) {
-	l := looker{node: a.Node, know: func(ctx context.Context, f func(*reconcile.Engine, *sources)) error {
+func (o *Once) looker() *looker {
+	return &looker{node: o.sources.node, know: func(_ context.Context, f func(*reconcile.Engine, *sources)) error {
+		f(o.engine, o.sources)
+		return nil
+	}}
+}
+
+func (a *agent) looker() *looker {
+	return &looker{node: a.Node, know: func(ctx context.Context, f func(*reconcile.Engine, *sources)) error {
 		return a.loop.Ask(ctx, func(e *reconcile.Engine) { f(e, a.sources) })
 	}}
-	return l.look(ctx, q)
 }
 
 // Endpoints gives the endpoints of this node, without an agent.
@@ -68,9 +77,13 @@ func (l *looker) look(ctx context.Context, q facts.Question) (*facts.Node, error
 	if err := l.know(ctx, s.origins); err != nil {
 		return nil, err
 	}
+	if l.bgp == nil {
+		return n, nil
+	}
+	n.Sessions = l.bgp.Sessions()
 	for _, way := range []*facts.Lookup{&n.Lookup, &n.Back} {
-		if l.learned != nil && way.Proto == state.ProtoBGP {
-			way.BGP = l.learned(ctx, way.Dst)
+		if way.Proto == state.ProtoBGP {
+			way.BGP = l.bgp.Learned(ctx, way.Dst)
 		}
 	}
 	return n, nil

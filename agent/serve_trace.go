@@ -19,7 +19,7 @@ func (a *agent) private(mux *http.ServeMux) {
 		if !read(w, r, &q) {
 			return
 		}
-		n, err := a.look(r.Context(), q)
+		n, err := a.looker().look(r.Context(), q)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -167,7 +167,7 @@ func (w *walker) uplinkDown() bool {
 func (w *walker) nothingWanted() {
 	owner, ok := w.podCIDR(w.packet.Dst)
 	l := &w.n.Lookup
-	if !ok || l.Proto == state.ProtoBGP || l.Error == "" && l.Dst.Bits() > 0 {
+	if !ok || l.Proto == state.ProtoBGP || l.Dst.Bits() > 0 {
 		return
 	}
 	for i := range w.file.Pools {
@@ -177,7 +177,7 @@ func (w *walker) nothingWanted() {
 		}
 		why := fmt.Sprintf("plumb has no route to %s's podCIDR with %s", owner, w.packet.Dst)
 		if p.Reachability == "bgp" {
-			w.suspect(why+"; the pool's routes come by BGP", "`plumb bgp peers` and `plumb bgp routes "+w.packet.Dst.String()+"` on "+w.n.Node)
+			w.notLearned(why)
 			return
 		}
 		if !w.anyUplinkDown() {
@@ -185,6 +185,23 @@ func (w *walker) nothingWanted() {
 		}
 		return
 	}
+}
+
+// notLearned: the pool's routes come by BGP, and this one did not.
+func (w *walker) notLearned(why string) {
+	why += ", and learned none by BGP"
+	var down []string
+	for _, s := range w.n.Sessions {
+		if s.State != "established" {
+			down = append(down, strings.TrimSuffix(fmt.Sprintf("%s (%s) is %s: %s", s.Name, s.Address, s.State, s.Error), ": "))
+		}
+	}
+	mend := "`plumb bgp routes " + w.packet.Dst.String() + "` on " + w.n.Node + " shows what came; do its peers announce it, and do the import filters take it?"
+	if len(down) > 0 {
+		why += "; peer " + strings.Join(down, ", peer ")
+		mend = "`plumb bgp peers` on " + w.n.Node + ", and look at the peer: is it up, does it expect this node's address, AS and password?"
+	}
+	w.suspect(why, mend)
 }
 
 func (w *walker) anyUplinkDown() bool {

@@ -179,7 +179,7 @@ func (r *reading) rule(expr string) verdict {
 	v := verdict{matches: true}
 	for len(t) > 0 {
 		holds, because, n := r.condition(t)
-		if n == 0 {
+		if n == 0 || n > len(t) {
 			return r.final(t, v)
 		}
 		if !holds {

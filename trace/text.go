@@ -104,7 +104,7 @@ func (t *Trace) way(b *strings.Builder, paint Paint, indent string) {
 
 // named is an end with its address.
 func named(name string, a netip.Addr) string {
-	if name == a.String() {
+	if name == a.String() || !a.IsValid() {
 		return name
 	}
 	return name + " (" + a.String() + ")"

@@ -62,9 +62,8 @@ type Node struct {
 	NFT         NFT       `json:"nft"`
 	Receiver    *Endpoint `json:"receiver,omitempty"` // who has the destination here
 	ReceiverPod *Pod      `json:"receiverPod,omitempty"`
-	Want        *Wanted   `json:"want,omitempty"` // the longest route to the destination that plumb wants
-	// Notes are what could not be looked at, and why.
-	Notes []string `json:"notes,omitempty"`
+	Want        *Wanted   `json:"want,omitempty"`     // the longest route to the destination that plumb wants
+	Sessions    []Session `json:"sessions,omitempty"` // the node's BGP sessions
 }
 
 // Endpoint is one of a node's endpoints.
@@ -99,6 +98,14 @@ type Learned struct {
 	Address netip.Addr `json:"address,omitzero"`
 	ASPath  []uint32   `json:"asPath"`
 	Stale   bool       `json:"stale,omitempty"`
+}
+
+// Session is a BGP session of the node.
+type Session struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"`
+	State   string     `json:"state"` // established, or why not: idle, active …
+	Error   string     `json:"error,omitempty"`
 }
 
 // Wanted is a route that plumb wants on a node.
