@@ -8,7 +8,6 @@ import (
 
 	"github.com/plumbnet/plumb/kernel/path"
 	"github.com/plumbnet/plumb/reconcile"
-	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/trace/facts"
 )
@@ -137,8 +136,16 @@ func (s *sight) known(e *reconcile.Engine, src *sources) {
 	s.n.Want = wantedTo(e, s.packet.Dst, table)
 }
 
-// better prefers an endpoint that is wired.
-func better(e, than *facts.Endpoint) bool { return than == nil || than.State != "wired" }
+// better prefers an endpoint that is wired, and among equals the first by ID.
+func better(e, than *facts.Endpoint) bool {
+	switch {
+	case than == nil:
+		return true
+	case (e.State == "wired") != (than.State == "wired"):
+		return e.State == "wired"
+	}
+	return e.ID < than.ID
+}
 
 // wantedTo is the longest wanted route to an address. It looks up what the key of
 // a route of each length would be, so many routes cost nothing.
@@ -196,9 +203,4 @@ func origin(e *reconcile.Engine, l *facts.Lookup) string {
 		}
 	}
 	return ""
-}
-
-// endpointDevice says whether a device leads to an endpoint of this node.
-func (s *sight) endpointDevice(dev string) bool {
-	return render.IsHostEnd(dev) || s.n.Receiver != nil && s.n.Receiver.Interface == dev
 }

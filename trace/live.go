@@ -129,6 +129,10 @@ func (p *Probe) steps(b *strings.Builder, paint Paint) {
 			b.WriteString("  nothing\n")
 		}
 		said := map[string]bool{} // the packets of one connection meet the same
+		ends := 0
+		for _, s := range w.Seen {
+			ends = max(ends, len(between(s))+2)
+		}
 		for _, s := range w.Seen {
 			if s.Verdict == "continue" && s.Rule == "" {
 				continue // the beginning of a chain, or its end
@@ -142,14 +146,21 @@ func (p *Probe) steps(b *strings.Builder, paint Paint) {
 				sign, colour = "x", Fail
 			}
 			way := strings.TrimSpace(in("iif ", s.In) + in(" oif ", s.Out))
-			line := fmt.Sprintf("%s %s > %s  %s%s: %s", sign, s.Src, s.Dst, pad(s.Table+" "+s.Chain, 2*nameWidth), s.Verdict, text)
-			if !said[line+way] {
-				b.WriteString(paint(colour, line) + "  " + paint(Source, way) + "\n")
+			line := fmt.Sprintf("%s %s%s%s: %s", sign, pad(between(s), ends), pad(s.Table+" "+s.Chain, 2*nameWidth), s.Verdict, text)
+			if said[line+way] {
+				continue
 			}
 			said[line+way] = true
+			b.WriteString(paint(colour, line))
+			if way != "" {
+				b.WriteString("  " + paint(Source, way))
+			}
+			b.WriteByte('\n')
 		}
 	}
 }
+
+func between(s facts.Seen) string { return s.Src.String() + " > " + s.Dst.String() }
 
 func in(word, dev string) string {
 	if dev == "" {

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/plumbnet/plumb/state"
@@ -37,13 +36,13 @@ func TestRules(t *testing.T) {
 		{`iifname "plb*" fib saddr . iif oif missing drop`, packet("10.244.1.5", "1.1.1.1", "icmp", 0), "plb1", "", "not: 10.244.1.5 is routed back to plb1"},
 		{`iifname "plb*" fib saddr . iif oif missing drop`, packet("10.244.1.5", "1.1.1.1", "icmp", 0), "plb2", "", "drop: source 10.244.1.5 is not routed back to plb2: the route back to it is 10.244.1.5 dev plb1"},
 		{`iifname "plb*" fib saddr . iif oif missing drop`, packet("10.244.1.5", "1.1.1.1", "icmp", 0), "eth0", "", "not: "},
-		{masq + "masquerade fully-random", packet("10.244.1.5", "1.1.1.1", "icmp", 0), "", "", "masquerade: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4, 1.1.1.1 is not in @exclude4"},
+		{masq + "masquerade fully-random", packet("10.244.1.5", "1.1.1.1", "icmp", 0), "", "", "masquerade: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4 or @exclude4"},
 		{masq + "masquerade fully-random", packet("10.244.1.5", "10.244.2.5", "icmp", 0), "", "", "not: 10.244.2.5 is in @pools4 (10.244.0.0/16)"},
 		{masq + "masquerade fully-random", packet("172.18.0.2", "1.1.1.1", "icmp", 0), "", "", "not: 172.18.0.2 is not in @masq4"},
 		{masq + "masquerade", packet("fd00::1", "2001:db8::1", "icmp", 0), "", "", "not: "},
-		{masq + "meta l4proto tcp masquerade to :32768-60999 fully-random", packet("10.244.1.5", "1.1.1.1", "tcp", 80), "", "", "masquerade: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4, 1.1.1.1 is not in @exclude4"},
+		{masq + "meta l4proto tcp masquerade to :32768-60999 fully-random", packet("10.244.1.5", "1.1.1.1", "tcp", 80), "", "", "masquerade: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4 or @exclude4"},
 		{masq + "meta l4proto tcp masquerade to :32768-60999 fully-random", packet("10.244.1.5", "1.1.1.1", "udp", 80), "", "", "not: "},
-		{masq + "snat ip to 198.51.100.7 fully-random", packet("10.244.1.5", "1.1.1.1", "udp", 80), "", "", "snat 198.51.100.7: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4, 1.1.1.1 is not in @exclude4"},
+		{masq + "snat ip to 198.51.100.7 fully-random", packet("10.244.1.5", "1.1.1.1", "udp", 80), "", "", "snat 198.51.100.7: 10.244.1.5 is in @masq4 (10.244.0.0/16), 1.1.1.1 is not in @pools4 or @exclude4"},
 		{"ip6 saddr @pools6 snat ip6 to [2001:db8::7]:1-9", packet("fd00::1", "2001:db8::1", "udp", 80), "", "", "snat 2001:db8::7: fd00::1 is in @pools6 (fd00::/112)"},
 		{"ip saddr != @nodes4 udp dport 4789 drop", packet("172.18.0.9", "172.18.0.2", "udp", 4789), "eth0", "", "drop: 172.18.0.9 is not in @nodes4, udp port 4789"},
 		{"ip saddr != @nodes4 udp dport 4789 drop", packet("172.18.0.2", "172.18.0.3", "udp", 4789), "eth0", "", "not: 172.18.0.2 is in @nodes4 (172.18.0.2)"},
@@ -68,7 +67,7 @@ func TestRules(t *testing.T) {
 			if v.to.IsValid() {
 				got += " " + v.to.String()
 			}
-			got += ": " + strings.Join(v.because, ", ")
+			got += ": " + joined(v.because)
 		}
 		if got != c.want {
 			t.Errorf("%s from %s:\n%s\nwant\n%s", c.rule, c.p.Src, got, c.want)
