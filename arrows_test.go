@@ -33,6 +33,11 @@ type arrow struct {
 var arrows = []arrow{
 	{from: "state/...", may: []string{"state/..."}, why: "state is the vocabulary; it knows nobody"},
 	{from: "render/...", may: []string{"state/...", "render/..."}, why: "render is a pure function of the state"},
+	{from: "trace/facts", may: []string{"state/..."}, why: "facts are the words between a node and who asks it"},
+	{
+		from: "trace/...", may: []string{"state/...", "render/...", "trace/..."},
+		why: "trace judges what nodes answer; it asks through a function",
+	},
 	{
 		from: "reconcile/...", may: []string{"state/...", "render/...", "reconcile/..."},
 		why: "the engine knows kinds of object only by reconcile.Ops",
@@ -51,11 +56,6 @@ var arrows = []arrow{
 		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/...", "trace/facts"}, // the other kinds are of devices
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
-	},
-	{from: "trace/facts", may: []string{"state/..."}, why: "facts are the words between a node and who asks it"},
-	{
-		from: "trace/...", may: []string{"state/...", "render/...", "trace/..."},
-		why: "trace judges what nodes answer; it asks through a function",
 	},
 	{from: "bgp/...", may: []string{"state/...", "bgp/..."}, why: "the speaker is a kind like the others"},
 	{

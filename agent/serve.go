@@ -24,7 +24,7 @@ func (a *agent) serve(ctx context.Context) (*sync.WaitGroup, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.serveOn(ctx, &wg, l)
+		a.serveOn(ctx, &wg, l, true)
 	}
 	if a.HTTP != "" {
 		var lc net.ListenConfig
@@ -32,7 +32,7 @@ func (a *agent) serve(ctx context.Context) (*sync.WaitGroup, error) {
 		if err != nil {
 			a.Log.Error("no health and metrics over HTTP; free the port or give another with --http", "err", err)
 		} else {
-			a.serveOn(ctx, &wg, l)
+			a.serveOn(ctx, &wg, l, false)
 		}
 	}
 	return &wg, nil
@@ -64,12 +64,9 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-func (a *agent) serveOn(ctx context.Context, wg *sync.WaitGroup, l net.Listener) {
-	mux := a.handler()
-	if l.Addr().Network() == "unix" {
-		a.private(mux)
-	}
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+// serveOn serves on a listener; local is the unix socket, which is root's alone.
+func (a *agent) serveOn(ctx context.Context, wg *sync.WaitGroup, l net.Listener, local bool) {
+	s := &http.Server{Handler: a.handler(local), ReadHeaderTimeout: 5 * time.Second}
 	wg.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			a.Log.Error("the API stopped", "address", l.Addr().String(), "err", err)
@@ -84,8 +81,11 @@ func (a *agent) serveOn(ctx context.Context, wg *sync.WaitGroup, l net.Listener)
 // stalled is how long the loop may be silent before it counts as dead.
 const stalled = 30 * time.Second
 
-func (a *agent) handler() *http.ServeMux {
+func (a *agent) handler(local bool) http.Handler {
 	mux := http.NewServeMux()
+	if local {
+		a.serveTrace(mux)
+	}
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := a.status(r.Context())
 		if err != nil {

@@ -10,9 +10,9 @@ import (
 // maxQuestion bounds what is read of a request.
 const maxQuestion = 64 << 10
 
-// private adds what is only for who may open the socket: it looks into pods, and
-// has neighbours asked for.
-func (a *agent) private(mux *http.ServeMux) {
+// serveTrace adds what plumb trace asks. It is only for who may open the socket: it
+// looks into pods, and sends packets.
+func (a *agent) serveTrace(mux *http.ServeMux) {
 	a.livePaths(mux)
 	mux.HandleFunc("POST /trace", func(w http.ResponseWriter, r *http.Request) {
 		var q facts.Question
