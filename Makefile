@@ -28,6 +28,11 @@ test: ## check (or install) what the tests need, then go vet and every test, in 
 	go vet ./...
 	go test -race ./...
 
+.PHONY: test-vm
+test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 kernels, in virtual machines
+	@scripts/prerequisites test-vm
+	scripts/test-vm
+
 .PHONY: lab
 lab: build ## build, and show a cluster of nodes in network namespaces on this machine
 	@scripts/prerequisites lab

@@ -12,6 +12,7 @@ import (
 	"github.com/plumbnet/plumb/kernel/route"
 	"github.com/plumbnet/plumb/kernel/sysctl"
 	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -91,6 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	engine := k.Engine()
 	protect(engine, first)
 	a.sources = newSources(engine, o.Node)
+	a.sources.after = a.after
 	k.Sysctls.Lasts = a.sources.handWired
 	a.originals, a.routes = k.Originals, k.Routes
 	a.loop = reconcile.NewLoop(engine)
@@ -216,6 +218,11 @@ func (a *agent) reload(rl *reloader, k *Kernel) {
 	})
 }
 
+// after has f run on the loop's goroutine after a time.
+func (a *agent) after(d time.Duration, f func() error) {
+	time.AfterFunc(d, func() { a.loop.Do(func(*reconcile.Engine) { a.note(f()) }) })
+}
+
 // note logs an error of the agent's own making; there should be none.
 func (a *agent) note(err error) {
 	if err != nil {
@@ -230,7 +237,7 @@ func protect(e *reconcile.Engine, l *Loaded) {
 	e.Keep(func(o state.Object) bool {
 		switch o := o.(type) {
 		case state.Link:
-			return true
+			return render.IsHostEnd(o.Name)
 		case state.Route:
 			return bgp && o.Protocol == state.ProtoBGP
 		}

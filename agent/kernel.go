@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/plumbnet/plumb/kernel/addr"
 	"github.com/plumbnet/plumb/kernel/host"
 	"github.com/plumbnet/plumb/kernel/link"
 	"github.com/plumbnet/plumb/kernel/neigh"
@@ -53,6 +54,13 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	k.closers = append(k.closers, links.Close)
 	k.kinds = append(k.kinds, reconcile.KindOf(links, false, state.KindLink))
 
+	addresses, err := addr.New(state.IsTunnel)
+	if err != nil {
+		return fail("addresses", err)
+	}
+	k.closers = append(k.closers, func() { _ = addresses.Close() })
+	k.kinds = append(k.kinds, reconcile.KindOf(addresses, false, state.KindAddress))
+
 	sysctls, err := sysctl.New()
 	if err != nil {
 		return fail("sysctls", err)
@@ -64,7 +72,15 @@ func OpenKernel(stateDir string, tables ...uint32) (*Kernel, error) {
 	sysctls.Originals, k.Sysctls = k.Originals, sysctls
 	k.kinds = append(k.kinds, reconcile.KindOf(sysctls, false, state.KindSysctl))
 
-	neighbours, err := neigh.New(ownsNeighbours)
+	forwarding, err := neigh.NewFDB(state.VXLANDevice, state.VXLANDevice6)
+	if err != nil {
+		return fail("forwarding entries", err)
+	}
+	k.closers = append(k.closers, func() { _ = forwarding.Close() })
+	k.kinds = append(k.kinds, reconcile.KindOf(forwarding, false, state.KindFDB))
+
+	// Permanent entries on plumb's tunnel devices are plumb's.
+	neighbours, err := neigh.New(state.IsTunnel)
 	if err != nil {
 		return fail("neighbours", err)
 	}
@@ -111,9 +127,6 @@ func (k *Kernel) Close() {
 	}
 	k.closers = nil
 }
-
-// ownsNeighbours: permanent entries on plumb's tunnel devices are plumb's.
-func ownsNeighbours(dev string) bool { return dev == "plumb-vxlan" || dev == "plumb-ipip" }
 
 // unavailable stands for a kind that the kernel lacks.
 type unavailable struct{ err error }

@@ -177,6 +177,9 @@ func (o *Once) Restore(ctx context.Context, before state.Snapshot) (reconcile.Pl
 			return reconcile.Plan{}, err
 		}
 	}
+	if err := o.sources.forgetRemotes(); err != nil {
+		return reconcile.Plan{}, err
+	}
 	wanted := make([]render.Wanted, 0, len(before))
 	for _, object := range before {
 		wanted = append(wanted, render.Wanted{Object: object, Origin: "before"})

@@ -58,6 +58,6 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 // merged on paper needs no kernel.
 func paperKinds() []reconcile.Kind {
 	return []reconcile.Kind{reconcile.KindOf(unavailable{errors.New("on paper")}, false,
-		state.KindLink, state.KindSysctl, state.KindNeigh, state.KindRoute,
+		state.KindLink, state.KindAddress, state.KindSysctl, state.KindFDB, state.KindNeigh, state.KindRoute,
 		state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement)}
 }

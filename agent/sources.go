@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/plumbnet/plumb/reconcile"
 	"github.com/plumbnet/plumb/render"
@@ -30,6 +31,15 @@ type sources struct {
 	file   *desired.File // nil until one was loaded
 	host   render.Host
 
+	view    *render.View // rendered last
+	base    []render.Wanted
+	remotes map[string]*remoteSource // the other nodes, by name
+	round   uint64                   // of rendering the nodes
+	// after has a function called later, on the engine's goroutine; nil where there
+	// is no later.
+	after    func(time.Duration, func() error)
+	handover *handover
+
 	endpoints   map[string]*endpointSource // by ID
 	byInterface map[string]map[string]bool // endpoint IDs by interface
 	residents   *residents
@@ -46,6 +56,7 @@ type endpointSource struct {
 func newSources(e *reconcile.Engine, node string) *sources {
 	return &sources{
 		engine: e, node: node, host: render.Host{Interfaces: map[string]state.Interface{}},
+		remotes:   map[string]*remoteSource{},
 		endpoints: map[string]*endpointSource{}, byInterface: map[string]map[string]bool{},
 		residents: newResidents(),
 	}
@@ -75,18 +86,6 @@ func (s *sources) setFile(f *desired.File) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (s *sources) renderNode() error {
-	if s.file == nil {
-		return nil
-	}
-	wanted, warnings, err := render.Node(s.file, s.node, s.host)
-	if err != nil {
-		return err
-	}
-	s.warnings = warnings
-	return s.engine.SetSource(reconcile.Source{Rank: rankNode, ID: "node"}, wanted)
 }
 
 // setEndpoint adds an endpoint, or puts it in place of one with the same ID.
@@ -189,16 +188,16 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 	for _, i := range changed {
 		old, had := s.host.Interfaces[i.Name]
 		s.host.Interfaces[i.Name] = i
-		if had && old.Up == i.Up && old.Index == i.Index && slices.Equal(old.Addresses, i.Addresses) {
+		if had && old.Up == i.Up && old.Index == i.Index && old.MTU == i.MTU && slices.Equal(old.Addresses, i.Addresses) {
 			continue
 		}
-		subnets = subnets || !render.IsHostEnd(i.Name)
+		subnets = subnets || isOutside(i.Name)
 		touch(i.Name)
 	}
 	for _, name := range gone {
 		if _, had := s.host.Interfaces[name]; had {
 			delete(s.host.Interfaces, name)
-			subnets = subnets || !render.IsHostEnd(name)
+			subnets = subnets || isOutside(name)
 			touch(name)
 		}
 	}
@@ -207,6 +206,9 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 	}
 	return errors.Join(errs...)
 }
+
+// isOutside says whether a device may lead to other nodes by itself.
+func isOutside(dev string) bool { return !render.IsHostEnd(dev) && !state.IsTunnel(dev) }
 
 // handWired says whether the state file, and no CNI plugin, gives the device an
 // endpoint.
@@ -236,5 +238,8 @@ func (s *sources) pending() []Pending {
 		}
 	}
 	slices.SortFunc(out, func(a, b Pending) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	if p, ok := s.handover.pending(); ok {
+		out = append(out, p)
+	}
 	return out
 }

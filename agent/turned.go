@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/plumbnet/plumb/reconcile"
@@ -19,15 +21,7 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
 	}
 	for _, f := range t.Failures {
-		if f.Attempts > 1 {
-			a.Log.Debug("still failing", "object", f.Key.String(), "err", f.Err, "attempts", f.Attempts)
-			continue
-		}
-		what := "cannot be made"
-		if f.Conflict() {
-			what = "conflict"
-		}
-		a.Log.Error(what, "object", f.Key.String(), "origin", f.Origin, "err", f.Err)
+		a.sayFailure(f)
 	}
 	if a.DryRun {
 		a.sayPlan(t.Plan)
@@ -49,6 +43,23 @@ func (a *agent) turned(e *reconcile.Engine, t reconcile.Turned) {
 		}
 	}
 	a.metrics.turned(t)
+}
+
+// sayFailure logs a failure once: a conflict at once, others when the second
+// attempt, a tenth of a second later, fails too. A pod that is going away may have
+// its device deleted first and its endpoint's record a moment after.
+func (a *agent) sayFailure(f *reconcile.Failure) {
+	level, what := slog.LevelDebug, "cannot be made"
+	switch {
+	case f.Conflict():
+		what = "conflict"
+		if f.Attempts == 1 {
+			level = slog.LevelError
+		}
+	case f.Attempts == 2:
+		level = slog.LevelError
+	}
+	a.Log.Log(context.Background(), level, what, "object", f.Key.String(), "origin", f.Origin, "err", f.Err, "attempts", f.Attempts)
 }
 
 // sayPlan logs what a dry run would do, when that is news.

@@ -57,6 +57,10 @@ func (r *request) make(ctx context.Context, n *node, mtu int, u *undo) (pod.Spec
 		HostEnd: r.hostEnd(), IfName: r.IfName, NetNS: r.Netns,
 		Addresses: addresses, MTU: mtu, Sysctls: wanted.sysctls,
 	}
+	// Before the pod's link comes up, which then has the switches from the start.
+	if err := r.forward(ctx, n); err != nil {
+		return pod.Spec{}, classify("let the node route", err)
+	}
 	if err := pod.Wire(ctx, spec); err != nil {
 		return pod.Spec{}, classify("wire the pod", err)
 	}
@@ -64,9 +68,6 @@ func (r *request) make(ctx context.Context, n *node, mtu int, u *undo) (pod.Spec
 	u.add(func() error { return r.endpoints().Delete(r.id()) })
 	if err := r.endpoints().Put(record); err != nil {
 		return pod.Spec{}, classify("record the endpoint", err)
-	}
-	if err := r.forward(ctx, n); err != nil {
-		return pod.Spec{}, classify("let the node route", err)
 	}
 	if err := n.addRoutes(ctx, wanted); err != nil {
 		return pod.Spec{}, classify("route to the pod", err)

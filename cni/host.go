@@ -43,7 +43,7 @@ func (n *node) render(e state.Endpoint) rendered {
 
 // addRoutes makes the host's routes to the pod.
 func (n *node) addRoutes(ctx context.Context, wanted rendered) error {
-	routes, err := route.New(n.file.Settings.RouteTable)
+	routes, err := route.NewWriter(n.file.Settings.RouteTable)
 	if err != nil {
 		return err
 	}
@@ -133,16 +133,11 @@ func (r *request) findMTU(ctx context.Context, n *node) (int, error) {
 	if n.file.Settings.MTU != 0 {
 		return n.file.Settings.MTU, nil
 	}
-	h, err := host.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer h.Close()
 	own := make([]netip.Addr, 0, len(n.Addresses))
 	for _, a := range n.Addresses {
 		own = append(own, a.Prefix.Addr())
 	}
-	list, err := h.Carriers(ctx, own)
+	list, err := host.Carriers(ctx, own)
 	if err != nil {
 		return 0, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/containernetworking/cni/pkg/ns"
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
 )
@@ -24,11 +23,12 @@ func (r *request) checkNetNS() error {
 	if err != nil || kind != unix.CLONE_NEWNET {
 		return invalid(fmt.Errorf("%s is not a network namespace", r.Netns))
 	}
-	own, checkErr := ns.CheckNetNS(r.Netns)
-	if checkErr != nil {
-		return checkErr
+	// A namespace is the same where its file is (namespaces(7)).
+	var pods, own unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(f.Fd()), &pods), unix.Stat("/proc/thread-self/ns/net", &own)); err != nil {
+		return invalid(err)
 	}
-	if own {
+	if pods.Dev == own.Dev && pods.Ino == own.Ino {
 		return invalid(errors.New(r.Netns + " is the node's own namespace, not a pod's"))
 	}
 	return nil

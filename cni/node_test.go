@@ -14,6 +14,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
+	"github.com/plumbnet/plumb/render"
 )
 
 const stateFile = `
@@ -84,6 +85,25 @@ func TestWhatIsRememberedIsAsParsed(t *testing.T) {
 	}
 	if again := load(t, r, true); len(again.file.Nodes) != 2 {
 		t.Error("the whole file was asked for, and a part of it came")
+	}
+}
+
+// A node with IPv6 alone is reached by another tunnel, with less room in it.
+func TestTheMTUIsTheSameFromWhatIsRemembered(t *testing.T) {
+	r := requestFor(t, `
+apiVersion: plumb/v1
+pools:
+  - {cidr: 10.244.0.0/16, encapsulation: vxlan}
+  - {cidr: fd00:10:244::/56, encapsulation: vxlan}
+nodes:
+  - {name: worker1, addresses: [172.18.0.3/16, fc00::3/64], podCIDRs: [10.244.1.0/24, fd00:10:244:1::/64]}
+  - {name: worker2, addresses: [fc00::4/64], podCIDRs: [10.244.2.0/24]}
+`)
+	for _, what := range []string{"parsed", "remembered"} {
+		n := load(t, r, false)
+		if got := render.PodMTU(n.file, n.Name, render.Host{Elsewhere: true}); got != 1430 {
+			t.Errorf("%s: %d", what, got)
+		}
 	}
 }
 

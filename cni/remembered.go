@@ -20,7 +20,10 @@ type remembered struct {
 	Hash    string `json:"hash"`
 	Program string `json:"program"`
 
-	Node      desired.Node       `json:"node"`
+	// Nodes are this one, and of the others the first with each set of address
+	// families: these decide over which tunnels the pods' packets may go, and so
+	// over their MTU.
+	Nodes     []desired.Node     `json:"nodes"`
 	Pools     []desired.Pool     `json:"pools"`
 	Endpoints []desired.Endpoint `json:"endpoints"` // with addresses of the node's podCIDRs
 	Settings  desired.Settings   `json:"settings"`
@@ -35,10 +38,10 @@ func (r *request) recall(hash string) *desired.File {
 		return nil
 	}
 	var m remembered
-	if json.Unmarshal(b, &m) != nil || m.Hash != hash || m.Node.Name != r.Node || m.Program != program() {
+	if json.Unmarshal(b, &m) != nil || m.Hash != hash || len(m.Nodes) == 0 || m.Nodes[0].Name != r.Node || m.Program != program() {
 		return nil
 	}
-	return &desired.File{Nodes: []desired.Node{m.Node}, Pools: m.Pools, Endpoints: m.Endpoints, Settings: m.Settings}
+	return &desired.File{Nodes: m.Nodes, Pools: m.Pools, Endpoints: m.Endpoints, Settings: m.Settings}
 }
 
 // remember writes down the part of a valid file that concerns the node. That it
@@ -48,7 +51,7 @@ func (r *request) remember(hash string, f *desired.File) {
 	if !ok {
 		return
 	}
-	m := remembered{Hash: hash, Program: program(), Node: *n, Pools: f.Pools, Settings: f.Settings}
+	m := remembered{Hash: hash, Program: program(), Nodes: onePerFamilies(f, n), Pools: f.Pools, Settings: f.Settings}
 	for _, e := range f.Endpoints {
 		for _, a := range e.Addresses {
 			if inPodCIDRs(n, a) {
@@ -61,6 +64,21 @@ func (r *request) remember(hash string, f *desired.File) {
 	if err == nil {
 		_ = endpoint.WriteFile(r.rememberedPath(), b)
 	}
+}
+
+func onePerFamilies(f *desired.File, self *desired.Node) []desired.Node {
+	nodes, seen := []desired.Node{*self}, map[[2]bool]bool{}
+	for _, n := range append([]desired.Node{*self}, f.Nodes...) {
+		var has [2]bool // IPv4, IPv6
+		for _, a := range n.Addresses {
+			has[0], has[1] = has[0] || a.Prefix.Addr().Is4(), has[1] || a.Prefix.Addr().Is6()
+		}
+		if !seen[has] && n.Name != self.Name {
+			nodes = append(nodes, n)
+		}
+		seen[has] = true
+	}
+	return nodes
 }
 
 // program tells one build of the plugin from another, so that what one remembers

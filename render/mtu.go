@@ -1,61 +1,67 @@
 package render
 
 import (
+	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/state/desired"
 )
 
-// Overheads of a tunnel, in bytes: what it adds before the pod's IP packet.
+// What a tunnel takes of each packet: an outer IP header (20 bytes, 40 for IPv6),
+// and for VXLAN 8 of UDP, 8 of VXLAN and 14 of the inner Ethernet (RFC 7348,
+// section 5; RFC 2003).
 const (
-	overheadVXLAN4 = 50 // Ethernet, IPv4, UDP, VXLAN (RFC 7348)
+	overheadVXLAN4 = 50
 	overheadVXLAN6 = 70
-	overheadIPIP   = 20 // IPv4 (RFC 2003)
+	overheadIPIP   = 20
 )
 
-// defaultMTU is Ethernet's, where no device of the host has the node's address.
-const defaultMTU = 1500
+func overhead(dev string) int {
+	switch dev {
+	case state.VXLANDevice:
+		return overheadVXLAN4
+	case state.VXLANDevice6:
+		return overheadVXLAN6
+	}
+	return overheadIPIP
+}
 
-// PodMTU is the MTU of a new pod's interface, in bytes: the file's, or what the
-// node's uplink leaves when the widest header of the pools' tunnels is added.
+// usualMTU is taken where an uplink's is not known.
+const usualMTU = 1500
+
+func mtuOf(i state.Interface) int {
+	if i.MTU == 0 {
+		return usualMTU
+	}
+	return i.MTU
+}
+
+// PodMTU is the MTU that a new pod's interface on the node gets: settings.mtu, else
+// what the node's uplink and the widest header of the pools' encapsulations leave.
 func PodMTU(f *desired.File, node string, host Host) int {
+	self, ok := f.Node(node)
+	if !ok {
+		return usualMTU
+	}
+	return podMTU(f, self, host, tunnels(f, self, host))
+}
+
+func podMTU(f *desired.File, self *desired.Node, host Host, tunnels map[string]tunnel) int {
 	if f.Settings.MTU != 0 {
 		return f.Settings.MTU
 	}
-	uplink, v4 := defaultMTU, false
-	if n, ok := f.Node(node); ok {
-		uplink = uplinkMTU(n, host)
-		for _, a := range n.Addresses {
-			v4 = v4 || a.Prefix.Addr().Is4()
+	mtu := usualMTU
+	for _, a := range self.Addresses {
+		if i, ok := host.with(a.Prefix.Addr()); ok {
+			mtu = mtuOf(i)
+			break
 		}
 	}
-	overhead := 0
-	for _, p := range f.Pools {
-		switch {
-		case p.Encapsulation == desired.VXLAN && v4:
-			overhead = max(overhead, overheadVXLAN4)
-		case p.Encapsulation == desired.VXLAN:
-			overhead = max(overhead, overheadVXLAN6)
-		case p.Encapsulation == desired.IPIP:
-			overhead = max(overhead, overheadIPIP)
+	uplink := mtu
+	for dev, t := range tunnels {
+		if room := t.mtu; room > 0 {
+			mtu = min(mtu, room)
+		} else {
+			mtu = min(mtu, uplink-overhead(dev))
 		}
-	}
-	return uplink - overhead
-}
-
-// uplinkMTU is the smallest MTU of the devices that have one of the node's
-// addresses.
-func uplinkMTU(n *desired.Node, host Host) int {
-	mtu := 0
-	for _, i := range host.Interfaces {
-		for _, p := range i.Addresses {
-			for _, a := range n.Addresses {
-				if p.Addr() == a.Prefix.Addr() && i.MTU > 0 && (mtu == 0 || i.MTU < mtu) {
-					mtu = i.MTU
-				}
-			}
-		}
-	}
-	if mtu == 0 {
-		return defaultMTU
 	}
 	return mtu
 }

@@ -21,7 +21,8 @@ const (
 const builtIn = "built in"
 
 // nftables gives plumb's one table. It has the same sets, chains and rules for
-// every state file, so that a change of pools is a change of elements alone.
+// every state file with the same encapsulations, so that a change of pools or of
+// nodes is a change of elements alone.
 func (r *rendering) nftables(f *desired.File) {
 	var all, masq, exclude []netip.Prefix
 	for _, p := range f.Pools {
@@ -44,13 +45,18 @@ func (r *rendering) nftables(f *desired.File) {
 	r.want(builtIn, state.Chain{
 		Name: "postrouting", Type: "nat", Hook: "postrouting", Priority: priorityPostrouting, Policy: "accept",
 	})
-	r.rules(origin, "postrouting", masqueradeRules(f.NAT))
+	r.rules(origin, "postrouting", append(tunnelSource(f), masqueradeRules(f)...))
 	r.want(builtIn, state.Chain{
 		Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: priorityPrerouting, Policy: "accept",
 	})
-	r.rules(builtIn, "prerouting", []string{
+	r.rules(builtIn, "prerouting", append([]string{
 		fmt.Sprintf(`iifname "%s*" fib saddr . iif oif missing drop`, state.HostEndPrefix),
-	})
+	}, podGuards(f)...))
+	if g := guards(f); len(g) > 0 {
+		r.set(f, "nodes", nil) // its elements come with the nodes
+		r.want(builtIn, state.Chain{Name: "input", Type: "filter", Hook: "input", Priority: priorityInput, Policy: "accept"})
+		r.rules(builtIn, "input", g)
+	}
 }
 
 func (r *rendering) rules(origin, chain string, exprs []string) {
@@ -101,30 +107,47 @@ func originOf(f *desired.File, set string, e state.Element) string {
 
 // masqueradeRules take what comes from a masqueraded pool and leaves all pools.
 // A range of ports holds only for protocols that have ports, so TCP and UDP get
-// rules of their own before the general one (nft(8), NAT statements).
-func masqueradeRules(nat desired.NAT) []string {
+// rules of their own before the general one (nft(8), NAT statements). UDP gets one
+// also to keep off the port of VXLAN: answers to such a connection would look like
+// a tunnel's packets.
+func masqueradeRules(f *desired.File) []string {
 	var out []string
 	for _, family := range []struct {
 		ip, suffix string
 		is4        bool
 	}{{"ip", "4", true}, {"ip6", "6", false}} {
-		fixed := nat.Address.IsValid() && nat.Address.Is4() == family.is4
+		fixed := f.NAT.Address.IsValid() && f.NAT.Address.Is4() == family.is4
 		match := fmt.Sprintf("%[1]s saddr @masq%[2]s %[1]s daddr != @pools%[2]s %[1]s daddr != @exclude%[2]s",
 			family.ip, family.suffix)
-		if nat.PortRange != (desired.PortRange{}) {
-			for _, proto := range []string{"tcp", "udp"} {
-				out = append(out, match+" meta l4proto "+proto+" "+translate(nat, family.ip, fixed, true))
+		for _, proto := range []string{"tcp", "udp"} {
+			if ports, ok := portsOf(f, proto); ok {
+				out = append(out, match+" meta l4proto "+proto+" "+translate(f.NAT, family.ip, fixed, ports))
 			}
 		}
-		out = append(out, match+" "+translate(nat, family.ip, fixed, false))
+		out = append(out, match+" "+translate(f.NAT, family.ip, fixed, desired.PortRange{}))
 	}
 	return out
 }
 
-func translate(nat desired.NAT, ip string, fixed, ports bool) string {
-	to := ""
+// portsOf is the range of source ports for a protocol, where it needs one.
+func portsOf(f *desired.File, proto string) (desired.PortRange, bool) {
+	ports, given := f.NAT.PortRange, f.NAT.PortRange != (desired.PortRange{})
+	port, vxlan := vxlanPort(f)
+	if proto != "udp" || !vxlan {
+		return ports, given
+	}
+	if !given {
+		ports = anyPort()
+	}
+	kept := without(ports, port)
+	return kept, given || kept != ports
+}
+
+// translate is the statement that gives a packet its new source; zero ports are any.
+func translate(nat desired.NAT, ip string, fixed bool, r desired.PortRange) string {
+	to, ports := "", r != (desired.PortRange{})
 	if ports {
-		to = fmt.Sprintf(":%d-%d", nat.PortRange.First, nat.PortRange.Last)
+		to = fmt.Sprintf(":%d-%d", r.First, r.Last)
 	}
 	var s string
 	switch {

@@ -51,21 +51,16 @@ func (w Warning) String() string { return w.Where + ": " + w.Text }
 
 // Node renders what the file asks of the node, besides its endpoints.
 func Node(f *desired.File, name string, host Host) ([]Wanted, []Warning, error) {
-	n, err := Find(f, name)
+	v, err := NewView(f, name, host)
 	if err != nil {
 		return nil, nil, err
 	}
-	var r rendering
-	if !host.Elsewhere && !host.Has(n) {
-		r.warn(n.Pos.String(), "no device of this host has an address of node %s (%s); "+
-			"is --node right, and is the address set?", n.Name, addresses(n))
+	wanted, warnings := v.Node()
+	for n := range v.Others() {
+		more, warned := v.Remote(n)
+		wanted, warnings = append(wanted, more...), append(warnings, warned...)
 	}
-	r.wanted = append(r.wanted, Forwarding(n)...)
-	r.blackholes(f, n)
-	r.staticRoutes(f, n, host)
-	r.notCarriedOut(f)
-	r.nftables(f)
-	return r.wanted, r.warnings, nil
+	return wanted, warnings, nil
 }
 
 // Find finds the node in the file, or gives an *UnknownNodeError.

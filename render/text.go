@@ -8,7 +8,8 @@ import (
 )
 
 // IP prints the objects that ip(8) can make as the input of `ip -batch`, the
-// others as comments. Loading it twice changes nothing.
+// others as comments. Loading it twice changes nothing; where there are tunnels,
+// which ip(8) cannot make a second time, the second needs `ip -force`.
 func IP(objects []state.Object) string {
 	var b strings.Builder
 	for _, o := range objects {
@@ -18,15 +19,44 @@ func IP(objects []state.Object) string {
 		case state.Neigh:
 			fmt.Fprintf(&b, "neigh replace %s lladdr %s dev %s nud permanent\n", o.Addr, o.MAC, o.Dev)
 		case state.Link:
-			up := "down"
-			if o.Up {
-				up = "up"
-			}
-			fmt.Fprintf(&b, "link set dev %s address %s %s\n", o.Name, o.MAC, up)
+			b.WriteString(linkLines(o))
+		case state.Address:
+			fmt.Fprintf(&b, "address replace %s dev %s\n", o.Prefix, o.Dev)
+		case state.FDB: // bridge(8)'s, not ip(8)'s
+			fmt.Fprintf(&b, "# bridge fdb replace %s dev %s dst %s self permanent\n", o.MAC, o.Dev, o.Dst)
 		case state.Sysctl:
 			fmt.Fprintf(&b, "# %s\n", state.String(o))
 		}
 	}
+	return b.String()
+}
+
+// linkLines make a tunnel where it is missing, and set what can be changed of a
+// device that is there.
+func linkLines(l state.Link) string {
+	up := "down"
+	if l.Up {
+		up = "up"
+	}
+	if l.Tunnel == (state.Tunnel{}) {
+		return fmt.Sprintf("link set dev %s address %s %s\n", l.Name, l.MAC, up)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "link add %s", l.Name)
+	if l.MAC != "" {
+		fmt.Fprintf(&b, " address %s", l.MAC)
+	}
+	if l.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", l.MTU)
+	}
+	fmt.Fprintf(&b, " type %s", l.Type)
+	for _, f := range l.Tunnel.Fields() {
+		if !strings.HasPrefix(f.Name, "(") {
+			b.WriteString(" " + f.Name)
+		}
+		b.WriteString(" " + f.Value)
+	}
+	fmt.Fprintf(&b, "\nlink set dev %s %s\n", l.Name, up)
 	return b.String()
 }
 

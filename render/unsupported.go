@@ -6,12 +6,9 @@ import "github.com/plumbnet/plumb/state/desired"
 // that nobody waits for routes that will not come.
 func (r *rendering) notCarriedOut(f *desired.File) {
 	for _, p := range f.Pools {
-		if p.Encapsulation != desired.NoEncapsulation {
-			r.warn(p.Pos.String(), "encapsulation: %s is not carried out by this version: "+
-				"pool %s gets no routes to other nodes", p.Encapsulation, p.CIDR)
-		} else if p.Reachability == desired.ByBGP {
+		if p.Reachability == desired.ByBGP {
 			r.warn(p.Pos.String(), "reachability: bgp is not carried out by this version: "+
-				"pool %s gets no routes to other nodes; set reachability: static where they share a subnet", p.CIDR)
+				"pool %s gets no routes to other nodes; set reachability: static", p.CIDR)
 		}
 	}
 }

@@ -13,8 +13,10 @@ const HostEndMAC = "ee:ee:ee:ee:ee:ee"
 type Link struct {
 	Name string `json:"name"`
 	Type string `json:"type"` // veth, vxlan, ipip
-	MAC  string `json:"mac"`  // lower case, with colons
-	Up   bool   `json:"up"`   // administratively
+	Tunnel
+	MAC string `json:"mac,omitempty"` // lower case, with colons; an ipip device has none
+	MTU uint32 `json:"mtu,omitempty"` // 0: left to others
+	Up  bool   `json:"up"`            // administratively
 }
 
 // Key is the name.
@@ -22,9 +24,16 @@ func (l Link) Key() Key { return Key{KindLink, l.Name} }
 
 // Fields prints the link in the words of ip-link(8).
 func (l Link) Fields() []Field {
+	f := append([]Field{{"(name)", l.Name}, {"type", l.Type}}, l.Tunnel.Fields()...)
+	if l.MAC != "" {
+		f = append(f, Field{"address", l.MAC})
+	}
+	if l.MTU != 0 {
+		f = append(f, number("mtu", l.MTU))
+	}
 	up := "down"
 	if l.Up {
 		up = "up"
 	}
-	return []Field{{"(name)", l.Name}, {"type", l.Type}, {"address", l.MAC}, {"state", up}}
+	return append(f, Field{"state", up})
 }

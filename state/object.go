@@ -11,7 +11,9 @@ type Kind string
 // The kinds of object that plumb keeps.
 const (
 	KindLink    Kind = "link"
+	KindAddress Kind = "address"
 	KindSysctl  Kind = "sysctl"
+	KindFDB     Kind = "fdb"
 	KindNeigh   Kind = "neigh"
 	KindRoute   Kind = "route"
 	KindTable   Kind = "table"

@@ -11,7 +11,10 @@ import (
 // full has one object of each kind with every field set, so that what a kind
 // forgets to print or to save is found.
 var full = []Object{
-	Link{Name: "plb0123456789a", Type: "veth", MAC: HostEndMAC, Up: true},
+	Link{
+		Name: "plumb-vxlan", Type: "vxlan", MAC: "02:00:00:00:00:01", MTU: 1450, Up: true,
+		Tunnel: Tunnel{VNI: 4096, Port: 4789, Local: netip.MustParseAddr("172.18.0.3"), Parent: "eth0", Learning: true, Odd: "ttl 5"},
+	},
 	Sysctl{Path: "net/ipv4/conf/eth0.100/proxy_arp", Value: "1"},
 	Neigh{Addr: netip.MustParseAddr("10.0.0.1"), Dev: "plumb-vxlan", MAC: "0a:00:00:00:00:01"},
 	Route{
@@ -24,6 +27,8 @@ var full = []Object{
 	Chain{Name: "postrouting", Type: "nat", Hook: "postrouting", Priority: 110, Policy: "accept"},
 	Rule{Chain: "postrouting", Pos: 3, Expr: "masquerade"},
 	Element{Set: "masq4", From: netip.MustParseAddr("10.0.0.1"), To: netip.MustParseAddr("10.0.0.7")},
+	Address{Prefix: netip.MustParsePrefix("10.244.1.0/32"), Dev: "plumb-vxlan", Peer: netip.MustParseAddr("10.0.0.9"), Odd: "scope link"},
+	FDB{MAC: "02:00:00:00:00:02", Dev: "plumb-vxlan", Dst: netip.MustParseAddr("172.18.0.4"), Odd: "port 8472"},
 }
 
 // TestEveryFieldIsPrinted sets each field of each kind back to its zero, and
@@ -108,6 +113,21 @@ func TestLines(t *testing.T) {
 			NewRoute(netip.MustParsePrefix("10.0.0.0/8"), TableMain, ProtoBGP,
 				NextHop{Gateway: netip.MustParseAddr("192.0.2.2"), Dev: "b"}, NextHop{Gateway: netip.MustParseAddr("192.0.2.1"), Dev: "a", OnLink: true}),
 			"route 10.0.0.0/8 nexthop via 192.0.2.1 dev a onlink nexthop via 192.0.2.2 dev b proto plumb-bgp",
+		},
+		{Link{Name: "plb1", Type: "veth", MAC: HostEndMAC, Up: true}, "link plb1 type veth address ee:ee:ee:ee:ee:ee state up"},
+		{full[0], "link plumb-vxlan type vxlan id 4096 local 172.18.0.3 dev eth0 dstport 4789 learning ttl 5 address 02:00:00:00:00:01 mtu 1450 state up"},
+		{
+			Link{Name: "plumb-vxlan", Type: "vxlan", MAC: "02:00:00:00:00:01", MTU: 1450, Tunnel: Tunnel{VNI: 7, Port: 8472}},
+			"link plumb-vxlan type vxlan id 7 dstport 8472 nolearning address 02:00:00:00:00:01 mtu 1450 state down",
+		},
+		{
+			Link{Name: "plumb-ipip", Type: "ipip", MTU: 1480, Up: true, Tunnel: Tunnel{Local: netip.MustParseAddr("172.18.0.3")}},
+			"link plumb-ipip type ipip local 172.18.0.3 mtu 1480 state up",
+		},
+		{Address{Prefix: netip.MustParsePrefix("10.244.1.0/32"), Dev: "plumb-vxlan"}, "address 10.244.1.0/32 dev plumb-vxlan"},
+		{
+			FDB{MAC: "02:00:00:00:00:02", Dev: "plumb-vxlan", Dst: netip.MustParseAddr("172.18.0.4")},
+			"fdb 02:00:00:00:00:02 dev plumb-vxlan dst 172.18.0.4 self permanent",
 		},
 		{full[1], "sysctl net.ipv4.conf.eth0/100.proxy_arp = 1"},
 		{full[2], "neigh 10.0.0.1 dev plumb-vxlan lladdr 0a:00:00:00:00:01 PERMANENT"},

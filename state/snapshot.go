@@ -31,7 +31,7 @@ func (s Snapshot) Sorted() []Object {
 
 // kinds in the order in which objects are made.
 var kinds = []Kind{
-	KindLink, KindSysctl, KindNeigh, KindRoute,
+	KindLink, KindAddress, KindSysctl, KindFDB, KindNeigh, KindRoute,
 	KindTable, KindSet, KindChain, KindRule, KindElement,
 }
 
@@ -119,8 +119,12 @@ func decodeObject(ko kindObject) (Object, error) {
 	switch ko.Kind {
 	case KindLink:
 		return decode[Link](ko)
+	case KindAddress:
+		return decode[Address](ko)
 	case KindSysctl:
 		return decode[Sysctl](ko)
+	case KindFDB:
+		return decode[FDB](ko)
 	case KindNeigh:
 		return decode[Neigh](ko)
 	case KindRoute:

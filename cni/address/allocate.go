@@ -43,7 +43,7 @@ func (l *Locked) Allocate(o Owner, cidrs []netip.Prefix, taken map[netip.Addr]st
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	b := &backend{Store: l.disk, taken: taken}
+	b := &backend{Store: l.disk, addresses: l.Store, taken: taken}
 	family := 6
 	if cidrs[0].Addr().Is4() {
 		family = 4
@@ -64,9 +64,8 @@ func (l *Locked) Reserve(o Owner, a netip.Addr, taken map[netip.Addr]string) err
 	if by, ok := taken[a]; ok {
 		return &TakenError{a, by}
 	}
-	// A range ID of its own: an address that was asked for does not move the
-	// place where the search for the next free one starts.
-	ok, err := l.disk.Reserve(o.ContainerID, o.IfName, a.AsSlice(), "fixed")
+	// The place where the search for the next free one starts is not moved.
+	ok, err := l.create(o, a)
 	if err != nil || ok {
 		return err
 	}
@@ -142,9 +141,10 @@ func join(cidrs []netip.Prefix) string {
 // store would read every file to find that out.
 type backend struct {
 	*disk.Store
-	taken   map[netip.Addr]string
-	refused int   // addresses in use that the search came by
-	err     error // why a reservation failed
+	addresses Store
+	taken     map[netip.Addr]string
+	refused   int   // addresses in use that the search came by
+	err       error // why a reservation failed
 }
 
 func (b *backend) Lock() error                     { return nil }
@@ -161,18 +161,23 @@ func (b *backend) LastReservedIP(rangeID string) (net.IP, error) {
 	return ip, nil
 }
 
+// Reserve leaves the same files as the disk store's.
 func (b *backend) Reserve(id, ifName string, ip net.IP, rangeID string) (bool, error) {
 	a, _ := netip.AddrFromSlice(ip)
-	if _, taken := b.taken[a.Unmap()]; taken {
+	a = a.Unmap()
+	if _, taken := b.taken[a]; taken {
 		b.refused++
 		return false, nil
 	}
-	ok, err := b.Store.Reserve(id, ifName, ip, rangeID)
+	ok, err := b.addresses.create(Owner{id, ifName}, a)
+	if err == nil && ok {
+		err = b.addresses.noteLast(a, rangeID)
+	}
 	switch {
 	case err != nil:
 		b.err = err
 	case !ok:
 		b.refused++
 	}
-	return ok, err
+	return ok && err == nil, err
 }

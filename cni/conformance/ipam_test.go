@@ -24,7 +24,9 @@ func TestDelegatedHostLocal(t *testing.T) {
 		}
 		one.ping(n.address4)
 		one.ping(n.address6)
-		reserved := func() string { return strings.Join(strings.Fields(n.sh("cd %s/net1; ls | grep -v l || true", data)), " ") }
+		reserved := func() string {
+			return strings.Join(strings.Fields(n.sh("cd %s/net1; ls | grep -v l || true", data)), " ")
+		}
 		if got := reserved(); got != "10.244.1.130 fd00:10:244:1:1::2" {
 			t.Errorf("host-local has %s", got)
 		}

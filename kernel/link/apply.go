@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -18,9 +19,11 @@ import (
 // MACAddressPolicy, when the device is new) sets to another at the same time.
 const macAttempts = 3
 
-// Apply deletes devices, and sets the MAC address and the administrative state
-// of those that there are. A device that is missing is an error where it is to
-// be made, and none where it is to be deleted. Each change gets its own error.
+// Apply makes tunnel devices, deletes devices, and sets the MAC address, the MTU
+// and the administrative state of those that there are. A tunnel that was made with
+// something else is replaced by a new one: the kernel cannot change most of it. A
+// host end that is missing is an error where it is to be made, and a device that
+// is, none where it is to be deleted. Each change gets its own error.
 func (k *Kind) Apply(ctx context.Context, changes []state.Change[state.Link]) []error {
 	errs := make([]error, len(changes))
 	var deletions []int
@@ -50,29 +53,65 @@ func (k *Kind) Apply(ctx context.Context, changes []state.Change[state.Link]) []
 	return errs
 }
 
-// set gives the device of want's name the MAC address and the state of want.
+// set gives the device of want's name what want says.
 func (k *Kind) set(want state.Link) error {
-	have, err := k.conn.Link(want.Name)
-	if errors.Is(err, unix.ENODEV) {
+	l, err := k.conn.Link(want.Name)
+	switch {
+	case errors.Is(err, unix.ENODEV) && makes(want.Type):
+		return inContext(want, "making it", k.add(want))
+	case errors.Is(err, unix.ENODEV):
 		return missing(want)
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("interface %s: %w", want.Name, err)
 	}
-	if have.Kind != want.Type {
-		return fmt.Errorf("interface %s is of type %q, not %q, which cannot be changed", want.Name, have.Kind, want.Type)
+	have := toState(l, k.name)
+	switch same := have.Type == want.Type && have.Tunnel == want.Tunnel; {
+	case !same && makes(want.Type):
+		return k.replace(want)
+	case !same:
+		return fmt.Errorf("interface %s is of type %q, not %q, which cannot be changed", want.Name, have.Type, want.Type)
 	}
-	if want.MAC != "" && toState(have).MAC != want.MAC {
-		if have, err = k.setMAC(have, want.MAC); err != nil {
-			return fmt.Errorf("interface %s: setting MAC %s: %w", want.Name, want.MAC, err)
+	if want.MAC != "" && have.MAC != want.MAC {
+		if l, err = k.setMAC(l, want.MAC); err != nil {
+			return inContext(want, "setting MAC "+want.MAC, err)
 		}
 	}
-	if have.Up != want.Up {
-		if err := k.modify(have.Index, &want.Up, nil); err != nil {
-			return fmt.Errorf("interface %s: setting it %s: %w", want.Name, upDown(want.Up), err)
-		}
+	var c change
+	if want.MTU != 0 && have.MTU != want.MTU {
+		c.mtu = want.MTU
 	}
-	return nil
+	if l.Up != want.Up {
+		c.up = &want.Up
+	}
+	if c.up == nil && c.mtu == 0 {
+		return nil
+	}
+	return inContext(want, "setting "+c.String(), k.modify(l.Index, c))
+}
+
+func inContext(want state.Link, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("interface %s: %s: %w", want.Name, doing, err)
+}
+
+// replace puts a new device in the place of one of the same name. Its routes,
+// addresses and entries go with the old one; events say so.
+func (k *Kind) replace(want state.Link) error {
+	if err := k.delete(want.Name); err != nil {
+		return err
+	}
+	return inContext(want, "making it anew", k.add(want))
+}
+
+// name is that of the device with an index, asked for: tunnels have few parents.
+func (k *Kind) name(index int) string {
+	l, err := k.conn.LinkByIndex(index)
+	if err != nil {
+		return nameOf(nil, index)
+	}
+	return l.Name
 }
 
 func missing(want state.Link) error {
@@ -91,7 +130,7 @@ func (k *Kind) setMAC(l monitor.Link, text string) (monitor.Link, error) {
 		return l, err
 	}
 	for range macAttempts {
-		if err := k.modify(l.Index, nil, mac); err != nil {
+		if err := k.modify(l.Index, change{mac: mac}); err != nil {
 			return l, err
 		}
 		if l, err = k.conn.Link(l.Name); err != nil {
@@ -104,28 +143,42 @@ func (k *Kind) setMAC(l monitor.Link, text string) (monitor.Link, error) {
 	return l, fmt.Errorf("something else sets it to %s", net.HardwareAddr(l.MAC))
 }
 
-// modify sends RTM_NEWLINK for a device that is there; what is nil is left alone.
-func (k *Kind) modify(index int, up *bool, mac net.HardwareAddr) error {
+// change is what RTM_NEWLINK changes of a device that is there; what is zero is
+// left alone.
+type change struct {
+	up  *bool
+	mac net.HardwareAddr
+	mtu uint32
+}
+
+func (c change) String() string {
+	var words []string
+	if c.mtu != 0 {
+		words = append(words, fmt.Sprintf("mtu %d", c.mtu))
+	}
+	if c.up != nil {
+		words = append(words, map[bool]string{true: "up", false: "down"}[*c.up])
+	}
+	return strings.Join(words, " ")
+}
+
+func (k *Kind) modify(index int, c change) error {
 	req := k.conn.Request(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 	head := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	head.Index = int32(index)
-	if up != nil {
+	if c.up != nil {
 		head.Change = unix.IFF_UP
-		if *up {
+		if *c.up {
 			head.Flags = unix.IFF_UP
 		}
 	}
 	req.AddData(head)
-	if mac != nil {
-		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	if c.mac != nil {
+		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, c.mac))
+	}
+	if c.mtu != 0 {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(c.mtu)))
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return err
-}
-
-func upDown(up bool) string {
-	if up {
-		return "up"
-	}
-	return "down"
 }

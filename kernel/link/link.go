@@ -1,7 +1,8 @@
 // Package link keeps the network devices that plumb owns: the host ends of pods'
-// veths, and the tunnel devices. It reads them, puts their MAC address and their
-// administrative state right, deletes them, and watches them. It makes none: a
-// host end comes into being together with its pod's end, by the CNI plugin.
+// veths, and the tunnel devices. It reads them, puts their MAC address, their MTU
+// and their administrative state right, deletes them, and watches them. Tunnel
+// devices it makes; a host end comes into being together with its pod's end, by
+// the CNI plugin.
 package link
 
 import (
@@ -16,15 +17,9 @@ import (
 	"github.com/plumbnet/plumb/state"
 )
 
-// The tunnel devices, which are plumb's by their names.
-const (
-	vxlanDevice = "plumb-vxlan"
-	ipipDevice  = "plumb-ipip"
-)
-
 // Owned says whether a device of this name is plumb's: the name is the mark.
 func Owned(name string) bool {
-	return strings.HasPrefix(name, state.HostEndPrefix) || name == vxlanDevice || name == ipipDevice
+	return strings.HasPrefix(name, state.HostEndPrefix) || state.IsTunnel(name)
 }
 
 // Kind reads, changes and watches plumb's devices in one network namespace.
@@ -53,12 +48,26 @@ func (k *Kind) Read(ctx context.Context, yield func(state.Link)) error {
 	if err != nil {
 		return err
 	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
 	for _, l := range links {
 		if Owned(l.Name) {
-			yield(toState(l))
+			yield(toState(l, func(index int) string { return nameOf(names, index) }))
 		}
 	}
 	return nil
+}
+
+// nameOf is the name of a tunnel's parent; 0 is none. One that is not known, which
+// is the parent of no device of plumb's, is named by its index, as ip(8) does.
+func nameOf(names map[int]string, index int) string {
+	name, known := names[index]
+	if !known && index != 0 {
+		return fmt.Sprintf("if%d", index)
+	}
+	return name
 }
 
 // Watch reports what becomes of plumb's devices, from RTNLGRP_LINK. Changes that
@@ -86,7 +95,8 @@ func (k *Kind) Watch(ctx context.Context, changed func([]state.Event[state.Link]
 	return nil
 }
 
-// watcher knows the names under which plumb's devices were last seen.
+// watcher knows the names under which devices were last seen: plumb's own, and
+// those that may be the parents of its tunnels.
 type watcher struct {
 	names map[int]string // by index
 }
@@ -94,9 +104,7 @@ type watcher struct {
 func (w *watcher) reset(links []monitor.Link) {
 	clear(w.names)
 	for _, l := range links {
-		if Owned(l.Name) {
-			w.names[l.Index] = l.Name
-		}
+		w.names[l.Index] = l.Name
 	}
 }
 
@@ -111,11 +119,16 @@ func (w *watcher) events(msgs []monitor.Message) []state.Event[state.Link] {
 		gone := m.Header.Type == unix.RTM_DELLINK
 		if known && (gone || old != l.Name) {
 			delete(w.names, l.Index)
-			events = append(events, state.Event[state.Link]{Key: state.Link{Name: old}.Key(), Gone: true})
+			if Owned(old) {
+				events = append(events, state.Event[state.Link]{Key: state.Link{Name: old}.Key(), Gone: true})
+			}
 		}
-		if !gone && Owned(l.Name) {
-			w.names[l.Index] = l.Name
-			o := toState(l)
+		if gone {
+			continue
+		}
+		w.names[l.Index] = l.Name
+		if Owned(l.Name) {
+			o := toState(l, func(index int) string { return nameOf(w.names, index) })
 			events = append(events, state.Event[state.Link]{Key: o.Key(), Object: o})
 		}
 	}
@@ -124,10 +137,13 @@ func (w *watcher) events(msgs []monitor.Message) []state.Event[state.Link] {
 
 // toState gives a device in the vocabulary. A tunnel without an Ethernet header
 // has no MAC: its IFLA_ADDRESS is an IP address.
-func toState(l monitor.Link) state.Link {
-	o := state.Link{Name: l.Name, Type: l.Kind, Up: l.Up}
+func toState(l monitor.Link, name func(int) string) state.Link {
+	o := state.Link{Name: l.Name, Type: l.Kind, Up: l.Up, Tunnel: decodeTunnel(l, name)}
 	if len(l.MAC) == 6 {
 		o.MAC = net.HardwareAddr(l.MAC).String()
+	}
+	if makes(l.Kind) {
+		o.MTU = uint32(l.MTU)
 	}
 	return o
 }

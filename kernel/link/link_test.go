@@ -79,7 +79,8 @@ func TestReadGivesWhatApplyWrote(t *testing.T) {
 		if len(have) != 3 || !have["plb00000000001"].Up || have["plb00000000002"].Up || have["plumb-vxlan"].Type != "vxlan" {
 			t.Fatalf("read %v", have)
 		}
-		vxlan := state.Link{Name: "plumb-vxlan", Type: "vxlan", MAC: "66:00:0a:0b:0c:0d", Up: true}
+		vxlan := have["plumb-vxlan"]
+		vxlan.MAC, vxlan.Up = "66:00:0a:0b:0c:0d", true
 		down := hostEnd("plb00000000001")
 		down.Up = false
 		for _, want := range []state.Link{hostEnd("plb00000000001"), hostEnd("plb00000000002"), vxlan, down} {
@@ -120,7 +121,7 @@ func TestApplyGivesEachChangeItsError(t *testing.T) {
 			add(hostEnd("plb2")),
 			del("eth0"),
 			del("plbgone"),
-			add(state.Link{Name: "plumb-ipip", Type: "ipip"}),
+			add(state.Link{Name: "plumb-vxlan", Type: "bridge"}),
 		})
 		for i, want := range []string{
 			"interface plbmissing does not exist: its pod's end is made by the CNI plugin",
@@ -128,7 +129,7 @@ func TestApplyGivesEachChangeItsError(t *testing.T) {
 			`interface plb2 is of type "bridge", not "veth"`,
 			"interface eth0 is not plumb's",
 			"",
-			"interface plumb-ipip does not exist, and plumb does not make devices of type ipip",
+			"interface plumb-vxlan does not exist, and plumb does not make devices of type bridge",
 		} {
 			if got := fmt.Sprint(errs[i]); (want == "") != (errs[i] == nil) || !strings.Contains(got, want) {
 				t.Errorf("change %d: error %q, want %q", i, got, want)
@@ -334,7 +335,7 @@ func flood(t *testing.T, k *Kind, name string) {
 	}
 	for i := range 20_000 {
 		mac := []byte{2, 0, 0, 0, byte(i >> 8), byte(i)}
-		if err := k.modify(l.Index, nil, mac); err != nil {
+		if err := k.modify(l.Index, change{mac: mac}); err != nil {
 			t.Fatal(err)
 		}
 	}

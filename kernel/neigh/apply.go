@@ -56,7 +56,7 @@ func (a *apply) write(b *rtnl.Batch, i int, n state.Neigh) {
 		case errors.Is(err, unix.ENODEV) && gone: // the entry went with it
 			return
 		case err != nil:
-			a.errs[i] = explain(n, err)
+			a.errs[i] = explain(n.Dev, err)
 			return
 		}
 		a.index[n.Dev] = index
@@ -90,15 +90,15 @@ func (a *apply) failed(i int, err error) {
 	if c.Action == state.Delete && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)) {
 		return // gone already
 	}
-	a.errs[i] = explain(c.Object(), err)
+	a.errs[i] = explain(c.Object().Dev, err)
 }
 
-func explain(n state.Neigh, err error) error {
+func explain(dev string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("interface %s does not exist: %w", n.Dev, err)
+		return fmt.Errorf("interface %s does not exist: %w", dev, err)
 	case errors.Is(err, unix.ENETDOWN):
-		return fmt.Errorf("interface %s is down: %w", n.Dev, err)
+		return fmt.Errorf("interface %s is down: %w", dev, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("not permitted (CAP_NET_ADMIN is needed): %w", err)
 	}

@@ -246,7 +246,7 @@ func nothingLeft(t *testing.T, n namespace) {
 func TestFailedWireTakesAllBack(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		one := newNamespace(t)
-		one.sh("ip link add x0 type bridge; ip link set x0 up; ip route add default dev x0")
+		one.sh("ip link add x0 type bridge; ip link set x0 addrgenmode none; ip link set x0 up; ip route add default dev x0")
 		before := one.sh("ip -br link; ip address; ip route")
 		s := spec(one, "one", "10.244.1.5", "fd00:10:244:1::5")
 		err := Wire(t.Context(), s)

@@ -74,6 +74,20 @@ func setUp(what string, index int32) request {
 	return request{what, unix.RTM_NEWLINK, 0, func(e *rtnl.Encoder) { ifinfo(e, index, unix.IFF_UP) }}
 }
 
+// addressesByMAC has the device make its link-local address of its MAC address,
+// where the node makes them otherwise, or none: the gateway's comes so. (The
+// parameter addr_gen_mode needs the lock of the network devices even to be read.)
+func addressesByMAC(what string, index int32) request {
+	return request{what, unix.RTM_NEWLINK, 0, func(e *rtnl.Encoder) {
+		ifinfo(e, index, 0)
+		spec := e.Nest(unix.IFLA_AF_SPEC)
+		six := e.Nest(unix.AF_INET6)
+		e.Attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{0}) // IN6_ADDR_GEN_MODE_EUI64
+		e.EndNest(six)
+		e.EndNest(spec)
+	}}
+}
+
 func delLink(name string) request {
 	return request{name, unix.RTM_DELLINK, 0, func(e *rtnl.Encoder) {
 		ifinfo(e, 0, 0)

@@ -16,13 +16,13 @@ import (
 // setHostSysctls sets what the host end is to have from its first packet on, and
 // what nobody keeps so later: that a pod cannot make the host take routes from it
 // (accept_ra), and what plays a part only when the link comes up (accept_dad,
-// addr_gen_mode, disable_ipv6).
+// disable_ipv6).
 func (w *wiring) setHostSysctls() error {
-	if err := write(w.Sysctls...); err != nil {
+	if err := ensure(w.Sysctls...); err != nil {
 		return err
 	}
 	conf6 := "net/ipv6/conf/" + w.HostEnd + "/"
-	err := write(
+	err := ensure(
 		state.Sysctl{Path: conf6 + "accept_ra", Value: "0"},
 		state.Sysctl{Path: conf6 + "accept_dad", Value: "0"},
 	)
@@ -33,10 +33,7 @@ func (w *wiring) setHostSysctls() error {
 		}
 		return err
 	}
-	return errors.Join(err, write(
-		// Where the node makes its addresses otherwise, or none: the gateway's
-		// comes from the MAC address.
-		state.Sysctl{Path: conf6 + "addr_gen_mode", Value: "0"},
+	return errors.Join(err, ensure(
 		state.Sysctl{Path: conf6 + "disable_ipv6", Value: "0"},
 	))
 }
@@ -48,7 +45,7 @@ func (w *wiring) setPodSysctls() error {
 		return nil
 	}
 	return inside(w.ns, func() error {
-		return write(
+		return ensure(
 			state.Sysctl{Path: "net/ipv6/conf/lo/disable_ipv6", Value: "0"},
 			state.Sysctl{Path: "net/ipv6/conf/" + w.IfName + "/disable_ipv6", Value: "0"},
 			state.Sysctl{Path: "net/ipv6/conf/" + w.IfName + "/accept_dad", Value: "0"},
@@ -56,9 +53,9 @@ func (w *wiring) setPodSysctls() error {
 	})
 }
 
-func write(list ...state.Sysctl) error {
+func ensure(list ...state.Sysctl) error {
 	for _, s := range list {
-		if err := sysctl.Write(s.Path, s.Value); err != nil {
+		if err := sysctl.Ensure(s.Path, s.Value); err != nil {
 			return err
 		}
 	}

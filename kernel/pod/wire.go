@@ -96,6 +96,11 @@ func (w *wiring) close() {
 // run goes through the steps. The parameters come before the links go up, since
 // an IPv6 address is made, and put to the test, when its link does.
 func (w *wiring) run(ctx context.Context) error {
+	done, err := takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { done() }()
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -105,6 +110,7 @@ func (w *wiring) run(ctx context.Context) error {
 		{"pod's sysctls", w.setPodSysctls},
 		{"host end", w.setUpHostEnd},
 		{"in the pod", w.setUpPod},
+		{"turn", func() error { done(); done = func() {}; return nil }}, // what follows is done, or waits, without that lock
 		{"IPv6 addresses", func() error { return w.settle(ctx) }},
 		// The last step: unlike the others it would not be undone by removing the veth.
 		{"in the pod", func() error { return send(w.pod, setUp("setting lo up", loopback)) }},
@@ -147,7 +153,11 @@ func (w *wiring) whichExists(err error) error {
 // address, but the kernel makes it only when the link has a carrier, which may be
 // a while: so it is added, and made again by the kernel whenever the link was down.
 func (w *wiring) setUpHostEnd() error {
-	list := []request{setUp("setting it up", w.hostEnd)}
+	var list []request
+	if w.has6() {
+		list = append(list, addressesByMAC("IPv6 addresses by MAC address", w.hostEnd))
+	}
+	list = append(list, setUp("setting it up", w.hostEnd))
 	if w.has6() {
 		list = append(list, addAddress(gateway6.String(), w.hostEnd, netip.PrefixFrom(gateway6, 64), unix.NLM_F_REPLACE))
 	}

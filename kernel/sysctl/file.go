@@ -46,6 +46,10 @@ func (r *files) write(path, value string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	return r.pwrite(fd, path, value)
+}
+
+func (r *files) pwrite(fd int, path, value string) error {
 	if _, err := unix.Pwrite(fd, []byte(value), 0); err != nil {
 		return fmt.Errorf("%s%s: writing %q: %w", root, path, value, err)
 	}
@@ -77,8 +81,24 @@ func canonical(b []byte) string {
 	return strings.Join(strings.Fields(string(b)), " ")
 }
 
-// Write sets the parameter at path (below /proc/sys, such as
-// net/ipv4/conf/eth0/proxy_arp) in the network namespace of the calling thread,
-// and reads it back. An error names the file, and wraps unix.ENOENT where there
-// is none.
-func Write(path, value string) error { return new(files).write(path, value) }
+// Ensure sets the parameter at path (below /proc/sys, such as
+// net/ipv4/conf/eth0/proxy_arp) in the network namespace of the calling thread
+// where it has another value, and reads it back. An error names the file, and
+// wraps unix.ENOENT where there is none.
+//
+// Many parameters of a device are right when it comes into being, and to write
+// some (forwarding, disable_ipv6) a process tries again and again for as long as
+// another has the lock of the network devices (restart_syscall,
+// net/ipv4/devinet.c): two hundred that wire pods at once then hardly get on.
+func Ensure(path, value string) error {
+	r := new(files)
+	fd, err := open(path, unix.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if got, err := r.pread(fd, path); err != nil || got == value {
+		return err
+	}
+	return r.pwrite(fd, path, value)
+}

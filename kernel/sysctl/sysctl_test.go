@@ -332,7 +332,7 @@ func TestWatchComesBackAfterLoss(t *testing.T) {
 		echo(t, arp, "1")
 		<-held
 		for i := range 100_000 {
-			if err := Write(arp, fmt.Sprint(i%2)); err != nil {
+			if err := Ensure(arp, fmt.Sprint(i%2)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -19,6 +19,7 @@ func TestExamplesAreValid(t *testing.T) {
 		reference,
 		"../../examples/minimal.yaml",
 		"../../examples/dual-stack.yaml",
+		"../../examples/overlays.yaml",
 		"../../examples/directory",
 	} {
 		f, problems, err := Load(path)

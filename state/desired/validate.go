@@ -55,6 +55,31 @@ func (v *validator) checkPools() {
 		}
 		v.fail(b.pos, "pool %s overlaps pool %s at %s; change or remove one of them", b.prefix, a.prefix, a.pos)
 	})
+	v.checkVXLAN()
+}
+
+// checkVXLAN: a node has one VXLAN device for all pools, since which of them a packet
+// is of, its addresses say.
+func (v *validator) checkVXLAN() {
+	var first *Pool
+	for i := range v.f.Pools {
+		p := &v.f.Pools[i]
+		if p.Encapsulation != VXLAN || v.doubtful[p.Pos] {
+			continue
+		}
+		if first == nil {
+			first = p
+		}
+		at := v.place(p.Pos, "vxlan")
+		if p.VXLAN.VNI != first.VXLAN.VNI {
+			v.fail(at, "vxlan.vni: must be %d, as in pool %s at %s, not %d: a node has one VXLAN device for all pools",
+				first.VXLAN.VNI, first.CIDR, first.Pos, p.VXLAN.VNI)
+		}
+		if p.VXLAN.Port != first.VXLAN.Port {
+			v.fail(at, "vxlan.port: must be %d, as in pool %s at %s, not %d: a node has one VXLAN device for all pools",
+				first.VXLAN.Port, first.CIDR, first.Pos, p.VXLAN.Port)
+		}
+	}
 }
 
 func (v *validator) checkPool(p *Pool) {

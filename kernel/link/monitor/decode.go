@@ -15,7 +15,8 @@ type Link struct {
 	MAC   []byte // IFLA_ADDRESS; of a tunnel, its local address
 	MTU   int
 	Group uint32
-	Up    bool // IFF_UP: administratively
+	Up    bool   // IFF_UP: administratively
+	Info  []byte // IFLA_INFO_DATA: what the kind says of itself
 }
 
 // DecodeLink reads the data of a link message. Not ok are messages that say
@@ -42,8 +43,11 @@ func DecodeLink(data []byte) (l Link, ok bool, err error) {
 			l.Group = Uint32(value)
 		case unix.IFLA_LINKINFO:
 			for kind, value := range Attrs(value) {
-				if kind == unix.IFLA_INFO_KIND {
+				switch kind {
+				case unix.IFLA_INFO_KIND:
 					l.Kind = unix.ByteSliceToString(value)
+				case unix.IFLA_INFO_DATA:
+					l.Info = value
 				}
 			}
 		}
@@ -81,19 +85,20 @@ func (c *Conn) Link(name string) (Link, error) {
 	return c.link(nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 }
 
-// LinkByIndex asks for one device by its index.
+// LinkByIndex is Link by a device's index.
 func (c *Conn) LinkByIndex(index int) (Link, error) {
 	head := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	head.Index = int32(index)
 	return c.link(head)
 }
 
-func (c *Conn) link(which ...nl.NetlinkRequestData) (Link, error) {
+func (c *Conn) link(head *nl.IfInfomsg, more ...nl.NetlinkRequestData) (Link, error) {
 	req := c.Request(unix.RTM_GETLINK, 0)
-	for _, d := range which {
-		req.AddData(d)
-	}
+	req.AddData(head)
 	req.AddData(skipStats())
+	for _, m := range more {
+		req.AddData(m)
+	}
 	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
 	if err != nil {
 		return Link{}, err
