@@ -57,7 +57,7 @@ func (l *looker) send(ctx context.Context, s facts.Send) (sent facts.Sent, err e
 func (a *agent) livePaths(mux *http.ServeMux) {
 	mux.HandleFunc("POST /live", func(w http.ResponseWriter, r *http.Request) {
 		var packets []facts.Packet
-		if !read(w, r, &packets) {
+		if !read(w, r, &packets) || !check(w, packets...) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -73,7 +73,7 @@ func (a *agent) livePaths(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("POST /probe", func(w http.ResponseWriter, r *http.Request) {
 		var s facts.Send
-		if !read(w, r, &s) {
+		if !read(w, r, &s) || !check(w, s.Packet) {
 			return
 		}
 		sent, err := a.looker().send(r.Context(), s)

@@ -16,7 +16,7 @@ func (a *agent) serveTrace(mux *http.ServeMux) {
 	a.livePaths(mux)
 	mux.HandleFunc("POST /trace", func(w http.ResponseWriter, r *http.Request) {
 		var q facts.Question
-		if !read(w, r, &q) {
+		if !read(w, r, &q) || !check(w, q.Packet) {
 			return
 		}
 		n, err := a.looker().look(r.Context(), q)
@@ -36,6 +36,16 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	if err := d.Decode(into); err != nil {
 		http.Error(w, "the question cannot be read (are all of one version?): "+err.Error(), http.StatusBadRequest)
 		return false
+	}
+	return true
+}
+
+func check(w http.ResponseWriter, packets ...facts.Packet) bool {
+	for _, p := range packets {
+		if err := p.Check(); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return false
+		}
 	}
 	return true
 }

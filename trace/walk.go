@@ -257,7 +257,12 @@ func (w *walker) podRoute(e *facts.Endpoint, p *facts.Pod) bool {
 			repair("sysctl -w net.ipv4.conf."+e.Interface+".proxy_arp=1")+"; and "+inPod+"ip neigh replace "+nb.Addr.String()+" lladdr "+state.HostEndMAC+" nud permanent dev "+d.Name)
 		return false
 	}
-	w.drop(fmt.Sprintf("nobody tells the pod the MAC address of its gateway %s (%s)", nb.Addr, nb.State),
+	why := fmt.Sprintf("nobody tells the pod the MAC address of its gateway %s (%s)", nb.Addr, nb.State)
+	if nb.Addr.Is4() && nb.Addr.IsLinkLocalUnicast() {
+		// arp_process, net/ipv4/arp.c: it answers for what it would forward.
+		why += ": its permanent neighbour entry is gone, and proxy ARP answers only where the node has a route to that by another device, such as a default route"
+	}
+	w.drop(why,
 		inPod+"ip neigh replace "+nb.Addr.String()+" lladdr "+state.HostEndMAC+" nud permanent dev "+d.Name)
 	return false
 }

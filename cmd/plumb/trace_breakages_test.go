@@ -163,6 +163,12 @@ func brokenDevices() []broken {
 			place: "pod default/b1", why: "the pod does not have the address 10.244.2.10",
 		},
 		{
+			name: "no permanent neighbour and no default route for proxy ARP", at: "n1", to: "b1",
+			how:   "ip route del default; nsenter --net=/run/netns/a1 ip neigh del 169.254.1.1 dev eth0",
+			mend:  "ip route add default via 172.18.0.254; nsenter --net=/run/netns/a1 ip neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee nud permanent dev eth0",
+			place: "pod default/a1", why: "proxy ARP answers only where the node has a route to that by another device", says: "ip neigh replace 169.254.1.1",
+		},
+		{
 			name: "endpoint pending", at: "n2", to: "10.244.2.99",
 			how: pendingRecord, mend: "", unmend: "rm $DIR/n2.state/endpoints/b9*",
 			place: "node n2", why: "endpoint default/b9, which has 10.244.2.99, is pending: interface plb00000000000 does not exist",

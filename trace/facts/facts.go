@@ -4,6 +4,7 @@
 package facts
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -18,6 +19,17 @@ type Packet struct {
 	SrcPort uint16     `json:"srcPort,omitempty"`
 	DstPort uint16     `json:"dstPort,omitempty"`
 	Size    int        `json:"size,omitempty"` // in bytes, with its IP header; 0: small
+}
+
+// Check refuses what is no packet: one without a destination, or of two families.
+func (p Packet) Check() error {
+	switch {
+	case !p.Dst.IsValid() || p.Dst.Is4In6() || p.Dst.Zone() != "":
+		return fmt.Errorf("%q is no destination of a packet", p.Dst)
+	case p.Src.IsValid() && (p.Src.Is4() != p.Dst.Is4() || p.Src.Zone() != ""):
+		return fmt.Errorf("%s is no source of a packet to %s", p.Src, p.Dst)
+	}
+	return nil
 }
 
 // Back is the answer to the packet.
