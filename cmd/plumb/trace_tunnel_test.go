@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -78,14 +79,10 @@ func TestTraceThroughTunnels(t *testing.T) {
 			f.eventually(c.name, func() error {
 				r, text := f.trace("p1", "p3")
 				if r.OK() || r.Fault.Place != c.place || !strings.Contains(r.Fault.Why, c.why) {
-					return errorText(text)
+					return errors.New(text)
 				}
 				return nil
 			})
 		}
 	})
 }
-
-type errorText string
-
-func (e errorText) Error() string { return string(e) }
