@@ -51,7 +51,7 @@ func (o *Once) looker() *looker {
 }
 
 func (a *agent) looker() *looker {
-	return &looker{node: a.Node, know: func(ctx context.Context, f func(*reconcile.Engine, *sources)) error {
+	return &looker{node: a.Node, bgp: spoken{a}, know: func(ctx context.Context, f func(*reconcile.Engine, *sources)) error {
 		return a.loop.Ask(ctx, func(e *reconcile.Engine) { f(e, a.sources) })
 	}}
 }
