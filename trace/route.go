@@ -23,7 +23,11 @@ func (w *walker) route(l *facts.Lookup) {
 		s.Text += fmt.Sprintf("  (of these, for this packet: via %s dev %s)", l.Via.Gateway, l.Via.Dev)
 	}
 	if b := l.BGP; b != nil {
-		s.Origin = strings.TrimSpace("BGP " + b.Peer + " " + asPath(b.ASPath))
+		s.Origin = "BGP " + b.Peer
+		if b.Address.IsValid() {
+			s.Origin += " (" + b.Address.String() + ")"
+		}
+		s.Origin += asPath(b.ASPath)
 		if b.Stale {
 			s.Origin += ", stale: the peer restarts"
 		}
@@ -35,7 +39,7 @@ func asPath(path []uint32) string {
 	if len(path) == 0 {
 		return ""
 	}
-	return "AS path " + strings.Trim(fmt.Sprint(path), "[]")
+	return ", AS path " + strings.Trim(fmt.Sprint(path), "[]")
 }
 
 // routed judges the kernel's answer. It gives false where the packet ends with it.

@@ -49,7 +49,7 @@ func a() *facts.Node {
 		Lookup: facts.Lookup{
 			Text: "10.244.2.0/24 via 172.18.0.2 dev eth0 proto plumb-bgp", Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: state.Unicast,
 			Proto: state.ProtoBGP, Via: state.NextHop{Gateway: netip.MustParseAddr("172.18.0.2"), Dev: "eth0"}, Source: netip.MustParseAddr("172.18.0.1"),
-			Origin: "bgp tor", BGP: &facts.Learned{Peer: "tor", ASPath: []uint32{64601, 64602}},
+			Origin: "bgp tor", BGP: &facts.Learned{Peer: "tor", Address: netip.MustParseAddr("192.0.2.1"), ASPath: []uint32{64601, 64602}},
 		},
 		Back:      facts.Lookup{Text: "local 172.18.0.1", Type: local},
 		Out:       &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:01", Addresses: []netip.Prefix{netip.MustParsePrefix("172.18.0.1/24")}},
@@ -89,7 +89,7 @@ func TestFollow(t *testing.T) {
 		last         string
 		says         string
 	}{
-		{"learned by BGP", "bgp", func(_, _ *facts.Node) {}, "delivered to vm; the answer comes back", "BGP tor AS path 64601 64602"},
+		{"learned by BGP", "bgp", func(_, _ *facts.Node) {}, "delivered to vm; the answer comes back", "BGP tor (192.0.2.1), AS path 64601 64602"},
 		{"stale", "bgp", func(a, _ *facts.Node) { a.Lookup.BGP.Stale = true }, "delivered to vm; the answer comes back", "stale: the peer restarts"},
 		{"peer down", "bgp", func(a, _ *facts.Node) {
 			a.Lookup = facts.Lookup{Error: "ENETUNREACH", Words: "network is unreachable"}
