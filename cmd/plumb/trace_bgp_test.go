@@ -49,7 +49,7 @@ protocol bgp { local 172.18.0.254 as 64601; neighbor 172.18.0.1 as 64512; ipv4 {
 		d.watch("n2", "n3")
 		d.eventually("the route is learned", func() error {
 			r, text := d.trace("a1", "b1")
-			if !r.OK() || !strings.Contains(strings.Join(strings.Fields(text), " "), "proto plumb-bgp BGP tor AS path 64601 64700") {
+			if !r.OK() || !strings.Contains(strings.Join(strings.Fields(text), " "), "proto plumb-bgp BGP tor (172.18.0.254), AS path 64601 64700") {
 				return fmt.Errorf("%s", text)
 			}
 			return nil
