@@ -36,7 +36,7 @@ test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 ker
 .PHONY: lab
 lab: build ## build, and show a cluster of nodes in network namespaces on this machine
 	@scripts/prerequisites lab
-	bin/plumb lab demo -f lab/topologies/bgp-reflector.yaml
+	bin/plumb lab demo
 
 .PHONY: bench
 bench: ## time plumb beside ip and nft, and print the table of docs/benchmarks.md (BENCH=regexp)

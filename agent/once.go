@@ -152,6 +152,7 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 			return all, err
 		}
 	}
+	var err error // what failed in the last pass
 	for range passes {
 		done, failures := o.engine.Apply(ctx, p)
 		for _, d := range done {
@@ -161,21 +162,19 @@ func (o *Once) Apply(ctx context.Context, p reconcile.Plan) (reconcile.Plan, err
 		for _, f := range failures {
 			errs = append(errs, fmt.Errorf("%s: %w", f.Key, f.Err))
 		}
-		if len(errs) > 0 {
-			return all, errors.Join(errs...)
-		}
-		if len(done) == 0 {
-			return all, nil
+		// One that failed does not keep the others from being looked at again.
+		if err = errors.Join(errs...); len(done) == 0 {
+			return all, err
 		}
 		if err := o.engine.Read(ctx); err != nil {
 			return all, err
 		}
 		p = o.engine.Plan()
 	}
-	if !p.Empty() {
-		return all, fmt.Errorf("something keeps changing what was made: %s", p.Steps[0].Change)
+	if err == nil && !p.Empty() {
+		err = fmt.Errorf("something keeps changing what was made: %s", p.Steps[0].Change)
 	}
-	return all, nil
+	return all, err
 }
 
 // Keep makes the loaded file the last good one.

@@ -29,7 +29,7 @@ func TestRandomNodes(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 2))
 			nstest.Sh(t, mess(rnd))
 			foreign := others(t)
-			text := randomFile(rnd)
+			text := randomFile(rnd, nil)
 			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -43,6 +43,14 @@ func TestRandomNodes(t *testing.T) {
 					t.Fatalf("seed %d: %d conflicts with nobody", seed, n)
 				}
 			}
+			// The same with tunnels, now that nobody's routes are beside plumb's.
+			overlays := rand.New(rand.NewPCG(seed, 3))
+			nstest.Sh(t, messTunnels(overlays))
+			text = randomFile(rand.New(rand.NewPCG(seed, 4)), overlays)
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			converge(t, seed, file, dir, text)
 		}
 	})
 }
@@ -128,11 +136,42 @@ func mess(rnd *rand.Rand) string {
 	return b.String()
 }
 
-// randomFile is a valid state of node n0 and some others.
-func randomFile(rnd *rand.Rand) string {
+// messTunnels is what other hands do to tunnels.
+func messTunnels(rnd *rand.Rand) string {
+	var b strings.Builder
+	for _, s := range []string{
+		"ip link del plumb-vxlan 2>/dev/null || true", "ip link add plumb-vxlan-v6 type vxlan id 9 dstport 4789 2>/dev/null || true",
+		"ip link add plumb-vxlan type vxlan id 5 local 172.18.0.1 dev eth0 dstport 4789 nolearning 2>/dev/null || true",
+		"ip link set plumb-vxlan mtu 1300 address 02:00:00:00:00:09 2>/dev/null || true",
+		"ip addr add 10.1.0.9/24 dev plumb-vxlan 2>/dev/null || true", "ip addr flush dev plumb-vxlan-v6 2>/dev/null || true",
+		"bridge fdb append 00:00:00:00:00:00 dev plumb-vxlan dst 172.18.0.9 2>/dev/null || true",
+		"bridge fdb add 02:00:00:00:00:01 dev plumb-vxlan dst 172.18.0.9 2>/dev/null || true",
+		"ip neigh replace 10.1.2.0 lladdr 02:00:00:00:00:01 dev plumb-vxlan nud permanent 2>/dev/null || true",
+		"ip link add plumb-ipip type bridge 2>/dev/null || true",
+	} {
+		if rnd.IntN(3) == 0 {
+			b.WriteString(s + "\n")
+		}
+	}
+	return b.String()
+}
+
+// randomFile is a valid state of node n0 and some others, with tunnels where overlays
+// is given.
+func randomFile(rnd, overlays *rand.Rand) string {
 	var b strings.Builder
 	yes := func() bool { return rnd.IntN(2) == 0 }
-	fmt.Fprintf(&b, "apiVersion: plumb/v1\npools:\n  - {cidr: 10.1.0.0/16, natOutgoing: %t}\n  - {cidr: \"fd01::/56\", natOutgoing: %t}\n", yes(), yes())
+	vni := 5
+	if overlays != nil {
+		vni += overlays.IntN(2)
+	}
+	tunnel := func() string {
+		if overlays == nil || overlays.IntN(2) == 0 {
+			return ""
+		}
+		return fmt.Sprintf(", encapsulation: vxlan, encapsulate: %s, vxlan: {vni: %d}", []string{"always", "crossSubnet"}[overlays.IntN(2)], vni)
+	}
+	fmt.Fprintf(&b, "apiVersion: plumb/v1\npools:\n  - {cidr: 10.1.0.0/16, natOutgoing: %t%s}\n  - {cidr: \"fd01::/56\", natOutgoing: %t%s}\n", yes(), tunnel(), yes(), tunnel())
 	if yes() {
 		fmt.Fprintf(&b, "  - {cidr: 10.2.0.0/16, natOutgoing: %t}\n", yes())
 	}
@@ -148,8 +187,15 @@ func randomFile(rnd *rand.Rand) string {
 	}
 	b.WriteString("nodes:\n  - {name: n0, addresses: [172.18.0.1/24, \"fd00:18::1/64\"], podCIDRs: [10.1.0.0/24, \"fd01::/64\"]}\n")
 	for i := 1; i <= rnd.IntN(4); i++ {
-		fmt.Fprintf(&b, "  - {name: n%d, addresses: [172.18.%d.%d/16, \"fd00:18::%d/64\"], podCIDRs: [10.1.%d.0/24, \"fd01:0:0:%d::/64\"]}\n",
-			i, rnd.IntN(2), 1+i, 1+i, i, i)
+		six := fmt.Sprintf(", \"fd00:18::%d/64\"", 1+i)
+		if overlays != nil && overlays.IntN(2) == 0 {
+			six = fmt.Sprintf(", \"fd00:19::%d/64\"", 1+i) // behind a router
+		}
+		if overlays != nil && overlays.IntN(3) == 0 {
+			six = "" // its IPv6 pods go over IPv4, where they can
+		}
+		fmt.Fprintf(&b, "  - {name: n%d, addresses: [172.18.%d.%d/16%s], podCIDRs: [10.1.%d.0/24, \"fd01:0:0:%d::/64\"]}\n",
+			i, rnd.IntN(2), 1+i, six, i, i)
 	}
 	b.WriteString("endpoints:\n")
 	for i := range 6 {

@@ -23,6 +23,14 @@ type Host struct {
 	Addresses []netip.Prefix `json:"addresses"`
 	Loopback  []netip.Prefix `json:"loopback,omitempty"`
 	Gateway   bool           `json:"gateway"`
+	Also      []Port         `json:"also,omitempty"`
+	Bird      string         `json:"-"`
+	GoBGPd    string         `json:"-"`
+}
+
+// Ports are its connections to segments, the first one first.
+func (h Host) Ports() []Port {
+	return append([]Port{{h.Segment, h.Addresses}}, h.Also...)
 }
 
 // Node is a node and its pods.
@@ -32,6 +40,7 @@ type Node struct {
 	Addresses []netip.Prefix `json:"addresses"`
 	Gateways  []netip.Addr   `json:"gateways,omitempty"` // of its default routes
 	Pods      []Pod          `json:"-"`
+	State     string         `json:"-"` // its agent's own state file; empty: the lab's
 }
 
 // Pod is a pod of a node. A layout has no addresses for a pod whose the CNI plugin
@@ -57,11 +66,17 @@ func (t *Topology) Layout() (*Layout, error) {
 		l.Hosts = append(l.Hosts, Host(h))
 	}
 	for _, tn := range t.Nodes {
-		n, ok := file.Node(tn.Name)
+		own := file
+		if tn.State != "" {
+			if own, err = parseState(tn.State); err != nil {
+				return nil, fmt.Errorf("node %q: its own %w", tn.Name, err)
+			}
+		}
+		n, ok := own.Node(tn.Name)
 		if !ok {
 			return nil, fmt.Errorf("node %q: is not among the nodes of the state", tn.Name)
 		}
-		node := Node{Name: tn.Name, Segment: tn.Segment}
+		node := Node{Name: tn.Name, Segment: tn.Segment, State: tn.State}
 		for _, a := range n.Addresses {
 			node.Addresses = append(node.Addresses, a.Prefix)
 			if gw, ok := l.gateway(tn.Segment, a.Prefix); ok {
@@ -94,12 +109,11 @@ func (t *Topology) Layout() (*Layout, error) {
 // gateway finds the gateway on a segment for a node with an address.
 func (l *Layout) gateway(segment string, of netip.Prefix) (netip.Addr, bool) {
 	for _, h := range l.Hosts {
-		if !h.Gateway || h.Segment != segment {
-			continue
-		}
-		for _, a := range h.Addresses {
-			if of.Contains(a.Addr()) {
-				return a.Addr(), true
+		for _, p := range h.Ports() {
+			for _, a := range p.Addresses {
+				if h.Gateway && p.Segment == segment && of.Contains(a.Addr()) {
+					return a.Addr(), true
+				}
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func TestTwoLabs(t *testing.T) {
 func TestDemo(t *testing.T) {
 	asUsers(t, func(t *testing.T, c *cluster) {
 		out := c.ok("demo")
-		for _, want := range []string{"All is as it should be", "172.18.0.2, node1's", "+ route 10.244.2.0/24", "lladdr ee:ee:ee:ee:ee:ee"} {
+		for _, want := range []string{"All is as it should be", "172.18.0.2, node1's", "+ route 10.244.1.10/32", "*>  10.244.3.0/24", "lladdr ee:ee:ee:ee:ee:ee"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("it does not say %q:\n%s", want, out)
 			}

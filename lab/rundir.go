@@ -61,6 +61,18 @@ func (d Dir) Log() string { return d.file("supervisor.log") }
 // StateFile is the desired-state file of all agents.
 func (d Dir) StateFile() string { return d.file("plumb.yaml") }
 
+// StateFileOf is the state file of a node's agent: its own where it has one.
+func (d Dir) StateFileOf(node string) string {
+	own := filepath.Join(d.NodeDir(node), "plumb.yaml")
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	return d.StateFile()
+}
+
+// Host is the folder of a host that runs a daemon.
+func (d Dir) Host(host string) string { return filepath.Join(d.file("hosts"), host) }
+
 // NodeDir is a node's own folder.
 func (d Dir) NodeDir(node string) string { return filepath.Join(d.file("nodes"), node) }
 

@@ -14,11 +14,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-//go:embed topologies/three-nodes.yaml
-var threeNodes []byte
+//go:embed topologies/route-reflector.yaml
+var routeReflector []byte
 
 // Topology says what a lab consists of. Its comments are those of
-// topologies/three-nodes.yaml.
+// topologies/route-reflector.yaml.
 type Topology struct {
 	Name     string         `yaml:"name"`
 	Segments []Segment      `yaml:"segments"`
@@ -41,6 +41,15 @@ type TopologyHost struct {
 	Addresses []netip.Prefix `yaml:"addresses"`
 	Loopback  []netip.Prefix `yaml:"loopback"`
 	Gateway   bool           `yaml:"gateway"`
+	Also      []Port         `yaml:"also"`   // makes it a router between segments
+	Bird      string         `yaml:"bird"`   // configuration of a BIRD that it runs
+	GoBGPd    string         `yaml:"gobgpd"` // and of a gobgpd, in TOML
+}
+
+// Port is a connection to a segment.
+type Port struct {
+	Segment   string         `yaml:"segment" json:"segment"`
+	Addresses []netip.Prefix `yaml:"addresses" json:"addresses"`
 }
 
 // TopologyNode is a node of the state file and its pods.
@@ -49,15 +58,16 @@ type TopologyNode struct {
 	Segment  string   `yaml:"segment"`
 	Pods     []string `yaml:"pods"`
 	AutoPods []string `yaml:"autoPods"` // whose addresses the CNI plugin chooses
+	State    string   `yaml:"state"`    // its agent's own state file; none: the lab's
 }
 
 // DefaultTopology is the text of the topology that is used where none is given.
-func DefaultTopology() []byte { return bytes.Clone(threeNodes) }
+func DefaultTopology() []byte { return bytes.Clone(routeReflector) }
 
 // ReadTopology reads and checks a topology file; an empty path is the default one.
 func ReadTopology(path string) (Topology, error) {
 	if path == "" {
-		return ParseTopology("three-nodes.yaml", threeNodes)
+		return ParseTopology("route-reflector.yaml", routeReflector)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -139,6 +149,12 @@ func (t *Topology) check() []error {
 		on("host", h.Name, h.Segment)
 		if len(h.Addresses) == 0 {
 			errs = append(errs, fmt.Errorf("host %q: has no addresses", h.Name))
+		}
+		for _, p := range h.Also {
+			on("host", h.Name, p.Segment)
+		}
+		if h.Bird != "" && h.GoBGPd != "" {
+			errs = append(errs, fmt.Errorf("host %q: bird and gobgpd cannot both have the BGP port", h.Name))
 		}
 	}
 	if len(t.Nodes) == 0 {

@@ -30,6 +30,7 @@ func TestDefaultTopology(t *testing.T) {
 		"node1", "a1 10.244.1.10", "a1 fd00:10:244:1::a", "a2 10.244.1.11", "a2 fd00:10:244:1::b",
 		"node2", "b1 10.244.2.10", "b1 fd00:10:244:2::a", "b2 10.244.2.11", "b2 fd00:10:244:2::b",
 		"node3", "c1 10.244.3.10", "c1 fd00:10:244:3::a", "c2 10.244.3.11", "c2 fd00:10:244:3::b",
+		"rr",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("layout:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -63,8 +64,8 @@ func TestTopologiesAreValid(t *testing.T) {
 // Each case is a change to the default topology, and what is said of it.
 func TestBadTopologies(t *testing.T) {
 	for _, c := range []struct{ name, from, to, want string }{
-		{"unknown field", "gateway: true", "gatway: true", `t.yaml:30: unknown field gatway`},
-		{"wrong type", "name: three-nodes", "name: [a]", `t.yaml:14: cannot unmarshal`},
+		{"unknown field", "gateway: true", "gatway: true", `t.yaml:34: unknown field gatway`},
+		{"wrong type", "name: route-reflector", "name: [a]", `t.yaml:17: cannot unmarshal`},
 		{"no address", "172.18.0.1/24", "172.18.0.1", `no '/'`},
 		{"not YAML", "segments:", "segments: [", `t.yaml:`},
 		{"name used twice", "pods: [b1, b2]", "pods: [a1, b2]", `pod "a1": there is a pod of this name`},
@@ -79,8 +80,8 @@ func TestBadTopologies(t *testing.T) {
 		{"pod outside its podCIDR", "podCIDRs: [10.244.1.0/24,", "podCIDRs: [10.244.1.0/29,", `10.244.1.0/29 has no address number 10`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text := strings.Replace(string(threeNodes), c.from, c.to, 1)
-			if text == string(threeNodes) {
+			text := strings.Replace(string(routeReflector), c.from, c.to, 1)
+			if text == string(routeReflector) {
 				t.Fatalf("the default topology does not hold %q", c.from)
 			}
 			_, err := ParseTopology("t.yaml", []byte(text))
@@ -92,7 +93,7 @@ func TestBadTopologies(t *testing.T) {
 }
 
 func TestTopologyWithoutState(t *testing.T) {
-	text, _, _ := strings.Cut(string(threeNodes), "state: |")
+	text, _, _ := strings.Cut(string(routeReflector), "state: |")
 	if _, err := ParseTopology("t.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "state: is missing") {
 		t.Errorf("error: %v", err)
 	}

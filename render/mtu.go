@@ -1,6 +1,8 @@
 package render
 
 import (
+	"net/netip"
+
 	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/state/desired"
 )
@@ -34,6 +36,31 @@ func mtuOf(i state.Interface) int {
 	return i.MTU
 }
 
+// uplink is the device by which packets with a source address leave, and its MTU. An
+// address on the loopback or on a dummy device, as routers have theirs, leaves by
+// whichever device routing chooses: then none is named, and the narrowest counts.
+func (h Host) uplink(a netip.Addr) (dev string, mtu int, ok bool) {
+	i, ok := h.with(a)
+	if !ok {
+		return "", 0, false
+	}
+	if leads(i) {
+		return i.Name, mtuOf(i), true
+	}
+	for _, o := range h.Interfaces {
+		if o.Up && leads(o) && !IsHostEnd(o.Name) && !state.IsTunnel(o.Name) && len(o.Addresses) > 0 && (mtu == 0 || mtuOf(o) < mtu) {
+			mtu = mtuOf(o)
+		}
+	}
+	if mtu == 0 {
+		mtu = usualMTU
+	}
+	return "", mtu, true
+}
+
+// leads says whether a device leads anywhere.
+func leads(i state.Interface) bool { return i.Name != "lo" && i.Type != "dummy" }
+
 // PodMTU is the MTU that a new pod's interface on the node gets: settings.mtu, else
 // what the node's uplink and the widest header of the pools' encapsulations leave.
 func PodMTU(f *desired.File, node string, host Host) int {
@@ -50,8 +77,8 @@ func podMTU(f *desired.File, self *desired.Node, host Host, tunnels map[string]t
 	}
 	mtu := usualMTU
 	for _, a := range self.Addresses {
-		if i, ok := host.with(a.Prefix.Addr()); ok {
-			mtu = mtuOf(i)
+		if _, room, ok := host.uplink(a.Prefix.Addr()); ok {
+			mtu = room
 			break
 		}
 	}

@@ -30,8 +30,8 @@ func (r *rendering) tunnelDevices(p *Paths) {
 		}
 		r.want(t.origin, l)
 		if p.known && p.file.Settings.MTU > t.mtu {
-			r.warn(p.file.Settings.Pos.String(), "settings.mtu %d is more than %s leaves for %s; packets through it are cut to %d bytes",
-				p.file.Settings.MTU, t.parent, dev, t.mtu)
+			r.warn(p.file.Settings.Pos.String(), "settings.mtu %d is more than the uplink leaves for %s; packets through it are cut to %d bytes",
+				p.file.Settings.MTU, dev, t.mtu)
 		}
 		r.tunnelAddresses(p, dev, encapsulation, t)
 	}
@@ -53,7 +53,7 @@ func (r *rendering) tunnelAddresses(p *Paths, dev string, e desired.Encapsulatio
 			// (RFC 3704) is the greater number, so it holds whatever `all` says.
 			r.want(t.origin, state.Sysctl{Path: family + dev + "/rp_filter", Value: "2"})
 		} else if p.known && t.mtu < minMTU6 {
-			r.warn(t.origin, "%s has room for %d bytes on %s, and IPv6 needs %d; raise the MTU of %s", dev, t.mtu, t.parent, minMTU6, t.parent)
+			r.warn(t.origin, "the uplink leaves %d bytes for %s, and IPv6 needs %d; raise its MTU", t.mtu, dev, minMTU6)
 		}
 		r.want(t.origin, state.Sysctl{Path: family + dev + "/forwarding", Value: "1"})
 	}

@@ -148,6 +148,23 @@ func TestMTU(t *testing.T) {
 	}
 }
 
+// A node whose address is on the loopback sends by any device: its tunnels name none.
+func TestAnAddressOnTheLoopback(t *testing.T) {
+	h := Host{Interfaces: interfaces(
+		state.Interface{Name: "lo", Up: true, MTU: 65536, Addresses: prefixes("172.18.0.3/32")},
+		state.Interface{Name: "eth0", Up: true, MTU: 9000, Addresses: prefixes("192.0.2.1/31")},
+		state.Interface{Name: "eth1", Up: true, MTU: 8000, Addresses: prefixes("192.0.2.3/31")},
+		state.Interface{Name: "eth2", Up: false, MTU: 1000, Addresses: prefixes("192.0.2.5/31")},
+	)}
+	f, p := paths(t, h, ", encapsulation: ipip")
+	var r rendering
+	r.tunnelDevices(p)
+	l, ok := r.wanted[0].Object.(state.Link)
+	if !ok || l.Parent != "" || l.MTU != 7980 || PodMTU(f, "worker1", h) != 7980 {
+		t.Errorf("%v, pods %d", r.wanted, PodMTU(f, "worker1", h))
+	}
+}
+
 func TestTunnelMAC(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range 10_000 {

@@ -89,13 +89,13 @@ func newTunnel(f *desired.File, self *desired.Node, host Host, pool *desired.Poo
 	if host.Elsewhere {
 		return t
 	}
-	i, ok := host.with(t.local)
+	parent, width, ok := host.uplink(t.local)
 	if !ok {
 		t.missing = fmt.Sprintf("no device has %s, the first such address of node %s, at which its tunnels end", t.local, self.Name)
 		return t
 	}
-	t.parent = i.Name
-	if room := mtuOf(i) - overhead(dev); t.mtu == 0 || t.mtu > room {
+	t.parent = parent
+	if room := width - overhead(dev); t.mtu == 0 || t.mtu > room {
 		t.mtu = room
 	}
 	return t

@@ -128,10 +128,10 @@ func (c Change[O]) String() string {
 	for len(before) > 0 || len(after) > 0 {
 		switch {
 		case len(after) > 0 && index(before, after[0].Name) < 0:
-			writeField(&b, after[0].Name, "none -> "+after[0].Value)
+			writeOneSided(&b, after[0], true)
 			after = after[1:]
 		case len(before) > 0 && index(after, before[0].Name) < 0:
-			writeField(&b, before[0].Name, before[0].Value+" -> none")
+			writeOneSided(&b, before[0], false)
 			before = before[1:]
 		default: // both lists go on with a field that the other has too
 			i := index(before, after[0].Name)
@@ -145,6 +145,20 @@ func (c Change[O]) String() string {
 		}
 	}
 	return b.String()
+}
+
+// writeOneSided shows a field that comes or goes: "mtu none -> 1400"; one without a
+// value by its name: "none -> onlink".
+func writeOneSided(b *strings.Builder, f Field, comes bool) {
+	name, value := f.Name, f.Value
+	if value == "" {
+		name, value = "(flag)", f.Name
+	}
+	if comes {
+		writeField(b, name, "none -> "+value)
+	} else {
+		writeField(b, name, value+" -> none")
+	}
 }
 
 func index(fields []Field, name string) int {

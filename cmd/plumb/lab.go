@@ -75,7 +75,7 @@ func labUp(name *string) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "topology `file` (default: three nodes; see plumb lab topology)")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "topology `file` (default: three nodes and a route reflector; see plumb lab topology)")
 	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long the nodes may take to converge")
 	return cmd
 }
@@ -266,7 +266,7 @@ it down. The exit status is 1 where anything is not as it should be.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "topology `file` (default: three nodes; see plumb lab topology)")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "topology `file` (default: three nodes and a route reflector; see plumb lab topology)")
 	return cmd
 }
 

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
 	"github.com/plumbnet/plumb/lab/ns"
 	"github.com/plumbnet/plumb/lab/probe"
+	"github.com/plumbnet/plumb/state"
 )
 
 const crossSubnet = ", encapsulation: vxlan, encapsulate: crossSubnet"
@@ -31,16 +31,14 @@ func TestOverlayAcrossSubnets(t *testing.T) {
 			f.save(n, fabricState(crossSubnet, crossSubnet))
 		}
 		f.start()
-		seen := f.capture(func() {
+		seen := wires(t, func() {
 			for _, from := range fabricNodes {
 				for _, to := range fabricNodes {
-					for _, a := range []string{pod4(to), pod6(to)} {
-						if err := f.ping("p"+number(from), patience, a); err != nil {
-							t.Error(err)
-						}
-						if err := f.ping(from, patience, a); err != nil {
-							t.Error(err)
-						}
+					if err := f.ping("p"+number(from), patience, pod4(to), pod6(to)); err != nil {
+						t.Error(err)
+					}
+					if err := f.ping(from, patience, pod4(to), pod6(to)); err != nil {
+						t.Error(err)
 					}
 				}
 			}
@@ -48,60 +46,99 @@ func TestOverlayAcrossSubnets(t *testing.T) {
 			f.sh("n1", "ping -c1 -W5 -I 172.18.1.11 10.244.3.5; ping -c1 -W5 -I fc00:1::11 fd00:10:244:3::5")
 		})
 		for _, want := range []string{
-			`IP 172\.18\.1\.11\.\d+ > 172\.18\.2\.13\.4789: VXLAN`, `IP 172\.18\.2\.13\.\d+ > 172\.18\.1\.12\.4789: VXLAN`,
-			`IP6 fc00:1::11\.\d+ > fc00:2::13\.4789: VXLAN`,
-			`IP 10\.244\.1\.5 > 10\.244\.2\.5: ICMP echo request`, `IP6 fd00:10:244:1::5 > fd00:10:244:2::5: ICMP6, echo request`,
+			"172.18.1.11 > 172.18.2.13 udp 4789", "172.18.2.13 > 172.18.1.12 udp 4789", "fc00:1::11 > fc00:2::13 udp 4789",
+			"10.244.1.5 > 10.244.2.5 icmp", "fd00:10:244:1::5 > fd00:10:244:2::5 icmp",
 		} {
-			if !outer(want).MatchString(seen) {
+			if !slices.Contains(seen, want) {
 				t.Errorf("not on the wires: %s", want)
 			}
 		}
-		for _, never := range []string{
-			`IP 172\.18\.1\.1[12]\.\d+ > 172\.18\.1\.1[12]\.4789.*`, `IP6 fc00:1::1[12]\.\d+ > fc00:1::1[12]\.4789.*`, // needless
-			`IP 10\.244\.[12]\.\d > 10\.244\.3\.5.*`, `IP6 fd00:10:244:[12]::5 > fd00:10:244:3::5.*`, // plain to the router
-		} {
-			if line := outer(never).FindString(seen); line != "" {
-				t.Errorf("on the wires: %s", line)
+		needless := regexp.MustCompile(`^(172\.18\.1|fc00:1:)\S+ > (172\.18\.1|fc00:1:)\S+ udp 4789`)
+		plain := regexp.MustCompile(`^(10\.244\.3\.|fd00:10:244:3:)| > (10\.244\.3\.|fd00:10:244:3:)`)
+		for _, p := range seen {
+			if needless.MatchString(p) || plain.MatchString(p) {
+				t.Errorf("on the wires: %s", p)
 			}
 		}
 		f.widthOfTheTunnel()
 		f.strangers()
-	})
-}
-
-// outer matches the headers of packets as they are on a wire: tcpdump prints what is
-// inside VXLAN on a line of its own, without time and device.
-func outer(text string) *regexp.Regexp {
-	return regexp.MustCompile(`(?m)^[0-9:.]+ wire-\S+ +(In|Out|B|M|P) +` + text)
-}
-
-// capture gives what tcpdump sees of pods' and tunnels' packets on the wires.
-func (f *fabric) capture(do func()) string {
-	f.t.Helper()
-	path := filepath.Join(f.dir, "fabric.pcap")
-	cmd := exec.Command("tcpdump", "-i", "any", "-n", "-U", "--immediate-mode", "-w", path, "udp port 4789 or net 10.244.0.0/16 or net fd00:10:244::/56")
-	if err := cmd.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { _ = cmd.Process.Kill() })
-	// It listens once it has seen a packet.
-	f.eventually("tcpdump listens", func() error {
-		_ = f.ping("n1", time.Second, pod4("n3"))
-		out, err := exec.Command("tcpdump", "-n", "-r", path).Output()
-		if err != nil || len(out) == 0 {
-			return fmt.Errorf("nothing captured: %w", errors.Join(err, errors.New("no packet")))
+		if f.hasIPIP() {
+			f.ipipAcrossSubnets()
 		}
-		return nil
 	})
-	do()
-	time.Sleep(100 * time.Millisecond) // it writes what it has with a delay of its own
-	_ = cmd.Process.Signal(syscall.SIGINT)
-	_ = cmd.Wait()
-	out, err := exec.Command("tcpdump", "-n", "-r", path).Output()
-	if err != nil {
-		f.t.Fatal(err)
+}
+
+// hasIPIP says whether this kernel makes IPIP devices: if not, a virtual machine with
+// another kernel runs what needs them (make test-vm).
+func (f *fabric) hasIPIP() bool {
+	_, err := f.try("n1", "ip link add probe type ipip local 127.0.0.1 && ip link del probe")
+	return err == nil
+}
+
+// ipipAcrossSubnets changes over to IPIP: only what crosses the router is in it, and a
+// stranger's is dropped.
+func (f *fabric) ipipAcrossSubnets() {
+	f.t.Helper()
+	for _, n := range fabricNodes {
+		f.save(n, fabricState(", encapsulation: ipip, encapsulate: crossSubnet", crossSubnet))
 	}
-	return string(out)
+	for _, n := range fabricNodes {
+		f.eventually("IPIP comes", func() error { _, err := f.try(n, "ip -d link show plumb-ipip | grep 'remote any'"); return err })
+	}
+	f.converged()
+	seen := wires(f.t, func() {
+		for _, from := range fabricNodes {
+			if err := f.ping("p"+number(from), patience, pod4("n1"), pod4("n2"), pod4("n3")); err != nil {
+				f.t.Error(err)
+			}
+		}
+		f.sh("n1", "ping -c1 -W5 -I 172.18.1.11 10.244.3.5")
+	})
+	for want, should := range map[string]bool{
+		"172.18.1.11 > 172.18.2.13 ipip": true, "172.18.2.13 > 172.18.1.12 ipip": true, "10.244.1.5 > 10.244.2.5 icmp": true,
+		"172.18.1.11 > 172.18.1.12 ipip": false, "10.244.1.5 > 10.244.3.5 icmp": false, "172.18.1.11 > 172.18.2.13 udp 4789": false,
+	} {
+		if slices.Contains(seen, want) != should {
+			f.t.Errorf("on the wires: %s: %v", want, !should)
+		}
+	}
+	nstest.Sh(f.t, `ip link del strange 2>/dev/null || true
+		ip link add strange type ipip local 172.18.2.1 remote 172.18.2.13; ip link set strange up
+		ip addr add 10.244.77.1/32 dev strange; ip route replace 10.244.3.5 dev strange`)
+	passed := f.witness("n3", "input", 0, "ip saddr 172.18.2.1 ip protocol 4")
+	_ = exec.Command("ping", "-c1", "-W1", "10.244.3.5").Run()
+	passed("a stranger's IPIP")
+}
+
+// TestOverlayOverOneFamily: nodes with addresses of one family alone carry the pods'
+// packets of both over it.
+func TestOverlayOverOneFamily(t *testing.T) {
+	for _, c := range []struct{ family, without, device string }{
+		{"IPv4", `, 'fc00:[^']*'`, "plumb-vxlan"},
+		{"IPv6", `172\.18\.[0-9./]*, `, "plumb-vxlan-v6"},
+	} {
+		t.Run(c.family, func(t *testing.T) {
+			t.Parallel()
+			nstest.Run(t, func(t *testing.T) {
+				f := newFabric(t)
+				text := regexp.MustCompile(c.without).ReplaceAllString(fabricState(", encapsulation: vxlan", ", encapsulation: vxlan"), "")
+				for _, n := range fabricNodes {
+					f.save(n, text)
+				}
+				f.start()
+				for _, from := range []string{"p1", "p3", "n1"} {
+					for _, to := range []string{"n1", "n2", "n3"} {
+						if err := f.ping(from, patience, pod4(to), pod6(to)); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if out := f.sh("n1", "ip -o link show type vxlan"); strings.Count(out, "\n") != 1 || !strings.Contains(out, c.device+":") {
+					t.Errorf("devices: %s", out)
+				}
+			})
+		})
+	}
 }
 
 // widthOfTheTunnel: 1450 bytes pass over IPv4 in one piece, and not one more.
@@ -142,7 +179,8 @@ func (f *fabric) strangers() {
 // says whether they came, and did not pass.
 func (f *fabric) witness(node, hook string, priority int, match string) func(what string) {
 	f.t.Helper()
-	f.sh(node, fmt.Sprintf(`nft -f - <<-END
+	f.sh(node, fmt.Sprintf(`nft delete table inet witness 2>/dev/null || true
+		nft -f - <<-END
 		table inet witness {
 			chain before { type filter hook %[1]s priority %[2]d; %[4]s counter; }
 			chain after { type filter hook %[1]s priority %[3]d; %[4]s counter; }
@@ -162,7 +200,7 @@ func (f *fabric) witness(node, hook string, priority int, match string) func(wha
 }
 
 // TestEncapsulationChangesLive changes the encapsulation while a pod pings another
-// every 10 ms, the second node following the first after most of a second.
+// every 10 ms, the second node following the first after half a second.
 func TestEncapsulationChangesLive(t *testing.T) {
 	t.Parallel()
 	nstest.Run(t, func(t *testing.T) {
@@ -177,7 +215,7 @@ func TestEncapsulationChangesLive(t *testing.T) {
 			{"crossSubnet", crossSubnet, crossSubnet, "eth0"},
 			{"none", "", "", "eth0"},
 		}
-		if out, _ := f.try("n1", "ip link add probe type ipip local 127.0.0.1 && ip link del probe"); out == "" {
+		if f.hasIPIP() {
 			const ipip = ", encapsulation: ipip"
 			steps = append(steps[:1:1], append([]struct{ name, pool4, pool6, dev string }{
 				{"ipip", ipip, vxlan, "plumb-ipip"},
@@ -187,12 +225,20 @@ func TestEncapsulationChangesLive(t *testing.T) {
 		}
 		for _, s := range steps {
 			stop := f.pingOn("p1", pod4("n2"), pod6("n2"))
+			start := time.Now()
 			for i, n := range fabricNodes {
 				if i == 1 {
-					time.Sleep(800 * time.Millisecond)
+					time.Sleep(500 * time.Millisecond)
 				}
 				f.save(n, fabricState(s.pool4, s.pool6))
 			}
+			// A machine so busy that an agent follows too late loses packets with reason.
+			sign := "ip route show 10.244.1.0/24 | grep 'dev " + s.dev + " '"
+			if state.IsTunnel(s.dev) {
+				sign = "ip link show " + s.dev
+			}
+			f.eventually("n2 follows", func() error { _, err := f.try("n2", sign); return err })
+			late := time.Since(start) > 1200*time.Millisecond
 			f.eventually("the route moves", func() error {
 				for _, n := range fabricNodes[:2] {
 					to := map[string]string{"n1": "10.244.2.0/24", "n2": "10.244.1.0/24"}[n]
@@ -205,7 +251,9 @@ func TestEncapsulationChangesLive(t *testing.T) {
 			f.converged()
 			for what, p := range stop() {
 				t.Logf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
-				if p.lost > 0 || p.sent < 50 {
+				if late {
+					t.Log("n2 followed too late for none to be lost")
+				} else if p.lost > 0 || p.sent < 20 {
 					t.Errorf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
 				}
 			}

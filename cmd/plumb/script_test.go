@@ -115,6 +115,8 @@ func node(ts *testscript.TestScript, _ bool, _ []string) {
 		"ip link set eth0 up", "ip link set peer0 up", "ip link set tap0 up", "ip link set vm0 up",
 		"ip link set plb000000000a1 up", "ip link set pod1 up", "ip link set plb000000000a2 up", "ip link set pod2 up",
 		"ip route add default via 172.18.0.1 dev eth0",
+		// The kernel's own addresses come a moment after the links are up.
+		"for i in $(seq 200); do [ $(ip -o -6 addr show scope link | wc -l) -ge 8 ] && exit; sleep 0.05; done; exit 1",
 	} {
 		if err := ts.Exec("sh", "-c", line); err != nil {
 			ts.Fatalf("%s: %v", line, fmt.Errorf("%w", err))

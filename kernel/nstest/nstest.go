@@ -22,6 +22,15 @@ import (
 
 const inside = "PLUMB_NSTEST"
 
+// timeout bounds a test in its namespace. A machine that is slow by nature, such as an
+// emulated one, gives it more by the variable.
+func timeout() string {
+	if t := os.Getenv("PLUMB_NSTEST_TIMEOUT"); t != "" {
+		return t
+	}
+	return "120s"
+}
+
 // Run executes body in a namespace of its own, with the loopback device up. The
 // test fails where no namespace can be had.
 func Run(t *testing.T, body func(t *testing.T)) {
@@ -35,7 +44,7 @@ func Run(t *testing.T, body func(t *testing.T)) {
 	for _, part := range strings.Split(t.Name(), "/") {
 		names = append(names, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run="+strings.Join(names, "/"), "-test.v", "-test.timeout=120s")
+	cmd := exec.Command(os.Args[0], "-test.run="+strings.Join(names, "/"), "-test.v", "-test.timeout="+timeout())
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = Isolated()
 	var out bytes.Buffer

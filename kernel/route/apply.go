@@ -25,6 +25,7 @@ func (k *Kind) Apply(ctx context.Context, changes []state.Change[state.Route]) [
 	a.modify4()
 	a.look()
 	a.sweepAll()
+	a.again()
 	a.verify()
 	for i := range changes {
 		if changes[i].Action != state.Add && a.errs[i] == nil {

@@ -220,3 +220,26 @@ func TestCancelled(t *testing.T) {
 		expect(t, k) // the sockets are as usable as before
 	})
 }
+
+// An IPv6 gateway that is on-link by a flag needs a route that leads to it by that
+// device; it may come, and move, in the same list, before or behind.
+func TestTheWayToAGatewayInTheSameList(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		wire(t)
+		k := open(t)
+		on := func(dev string) []state.Route {
+			net := state.NewRoute(netip.MustParsePrefix("fd0a:1::/64"), state.TableMain, 112,
+				state.NextHop{Gateway: netip.MustParseAddr("fd0a:1::"), Dev: dev, OnLink: true})
+			return []state.Route{net, state.NewRoute(netip.MustParsePrefix("fd0a:1::/128"), state.TableMain, 112, state.NextHop{Dev: dev})}
+		}
+		direct := route("fd0a:1::/64", 112, "fd99::2 d0")
+		must(t, k, add(direct))
+		first, second := on("d1"), on("d0")
+		must(t, k, []state.Change[state.Route]{{Action: state.Modify, Before: direct, After: first[0]}, {Action: state.Add, After: first[1]}})
+		expect(t, k, first...)
+		must(t, k, []state.Change[state.Route]{
+			{Action: state.Modify, Before: first[0], After: second[0]}, {Action: state.Modify, Before: first[1], After: second[1]},
+		})
+		expect(t, k, second...)
+	})
+}

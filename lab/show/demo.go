@@ -53,7 +53,7 @@ func Demo(ctx context.Context, w io.Writer, t lab.Topology, o lab.Options) (err 
 	if d.status, err = c.Status(ctx); err != nil {
 		return err
 	}
-	for _, show := range []func(context.Context) error{d.pods, d.bgp, d.routes, d.gateway, d.pings, d.sources, d.breakRoute} {
+	for _, show := range []func(context.Context) error{d.pods, d.routes, d.bgp, d.gateway, d.pings, d.sources, d.breakRoute} {
 		if err := show(ctx); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func (a *agent) start() (*exec.Cmd, error) {
 	defer log.Close()
 	// Not CommandContext: the end of the context is a SIGTERM, and orderly.
 	cmd := exec.Command(filepath.Join(binDir, "plumb"), "agent",
-		"--file", a.dir.StateFile(),
+		"--file", a.dir.StateFileOf(a.node),
 		"--node", a.node,
 		"--state-dir", a.dir.StateDir(a.node),
 		"--socket", a.dir.Socket(a.node),

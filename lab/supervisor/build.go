@@ -25,15 +25,18 @@ func (s *supervisor) build(ctx context.Context) error {
 		}
 	}
 	for _, h := range s.layout.Hosts {
-		if err := s.addHost(ctx, h.Name, h.Segment, h.Addresses, h.Loopback, nil); err != nil {
+		if err := s.addHost(ctx, h.Name, h.Ports(), h.Loopback, nil); err != nil {
 			return err
 		}
 		if err := s.respond(h.Name); err != nil {
 			return err
 		}
+		if err := s.startRouting(h); err != nil {
+			return err
+		}
 	}
 	for _, n := range s.layout.Nodes {
-		if err := s.addHost(ctx, n.Name, n.Segment, n.Addresses, nil, n.Gateways); err != nil {
+		if err := s.addHost(ctx, n.Name, []lab.Port{{Segment: n.Segment, Addresses: n.Addresses}}, nil, n.Gateways); err != nil {
 			return err
 		}
 	}
@@ -54,26 +57,29 @@ func (s *supervisor) addSegment(ctx context.Context, name string) error {
 		"link set "+bridge+" up")
 }
 
-// addHost makes a node or host on a segment.
-func (s *supervisor) addHost(ctx context.Context, name, segment string, addresses, loopback []netip.Prefix, gateways []netip.Addr) error {
+// addHost makes a node or host on its segments: eth0 on the first, eth1 …
+func (s *supervisor) addHost(ctx context.Context, name string, ports []lab.Port, loopback []netip.Prefix, gateways []netip.Addr) error {
 	if err := s.addNamespace(ctx, name); err != nil {
 		return err
 	}
-	// The port has the name of who is behind it, for who looks at the bridge.
-	err := s.ip(ctx, segment,
-		fmt.Sprintf("link add %s type veth peer name %s netns %s", name, uplink, name),
-		fmt.Sprintf("link set %s master %s up", name, bridge))
-	if err != nil {
-		return err
-	}
 	var lines []string
-	for _, a := range addresses {
-		lines = append(lines, fmt.Sprintf("address add %s dev %s", a, uplink))
+	for i, p := range ports {
+		dev := fmt.Sprintf("eth%d", i)
+		// The port has the name of who is behind it, for who looks at the bridge.
+		err := s.ip(ctx, p.Segment,
+			fmt.Sprintf("link add %s type veth peer name %s netns %s", name, dev, name),
+			fmt.Sprintf("link set %s master %s up", name, bridge))
+		if err != nil {
+			return err
+		}
+		for _, a := range p.Addresses {
+			lines = append(lines, fmt.Sprintf("address add %s dev %s", a, dev))
+		}
+		lines = append(lines, "link set "+dev+" up")
 	}
 	for _, a := range loopback {
 		lines = append(lines, fmt.Sprintf("address add %s dev lo", a))
 	}
-	lines = append(lines, "link set "+uplink+" up")
 	for _, gw := range gateways {
 		lines = append(lines, fmt.Sprintf("route add default via %s dev %s", gw, uplink))
 	}

@@ -29,6 +29,25 @@ type agentStatus struct {
 		Endpoint string `json:"endpoint"`
 		Reason   string `json:"reason"`
 	} `json:"pending"`
+	BGP *struct {
+		Sessions []struct {
+			Name  string `json:"name"`
+			State string `json:"state"`
+		} `json:"sessions"`
+	} `json:"bgp"`
+}
+
+// sessionsDown names the BGP sessions that are not established.
+func (s *agentStatus) sessionsDown() []string {
+	var out []string
+	if s.BGP != nil {
+		for _, p := range s.BGP.Sessions {
+			if p.State != "established" {
+				out = append(out, "BGP session with "+p.Name+": "+p.State)
+			}
+		}
+	}
+	return out
 }
 
 // reasons says why a node has not converged.
@@ -40,6 +59,7 @@ func (s *agentStatus) reasons() string {
 	for _, p := range s.Pending {
 		out = append(out, p.Endpoint+": "+p.Reason)
 	}
+	out = append(out, s.sessionsDown()...)
 	if len(out) == 0 {
 		return "its agent is at work"
 	}
@@ -55,14 +75,16 @@ func (a *agent) converged(ctx context.Context) (bool, string) {
 	cmd := exec.CommandContext(ctx, filepath.Join(binDir, "plumb"), "status", "-o", "json", "--socket", a.dir.Socket(a.node))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := a.reaper.runIn(a.node, cmd)
+	var s agentStatus
+	decoded := json.Unmarshal(stdout.Bytes(), &s) == nil
 	if err == nil {
-		return true, ""
+		down := s.sessionsDown()
+		return len(down) == 0, strings.Join(down, "\n")
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return false, "its agent does not answer"
 	}
-	var s agentStatus
-	if json.Unmarshal(stdout.Bytes(), &s) == nil {
+	if decoded {
 		return false, s.reasons()
 	}
 	if text := strings.TrimSpace(stderr.String()); text != "" {

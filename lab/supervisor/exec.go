@@ -127,6 +127,7 @@ func (s *supervisor) environ(where string, env []string) []string {
 		"PLUMB_SOCKETS": filepath.Dir(s.dir.NodeDir("any")),
 	}
 	if _, ok := s.agents[where]; ok {
+		add["PLUMB_FILE"] = s.dir.StateFileOf(where)
 		add["PLUMB_NODE"], add["NODE_NAME"] = where, where
 		add["PLUMB_STATE_DIR"] = s.dir.StateDir(where)
 		add["PLUMB_SOCKET"] = s.dir.Socket(where)

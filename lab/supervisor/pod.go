@@ -90,7 +90,7 @@ func (s *supervisor) network(node string) (*network, error) {
 		if err := os.MkdirAll(s.dir.StateDir(node), 0o755); err != nil {
 			return nil, err
 		}
-		text, err := install.Conf{File: s.dir.StateFile(), Node: node, StateDir: s.dir.StateDir(node)}.Conflist()
+		text, err := install.Conf{File: s.dir.StateFileOf(node), Node: node, StateDir: s.dir.StateDir(node)}.Conflist()
 		if err != nil {
 			return nil, err
 		}

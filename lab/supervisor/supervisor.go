@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -84,6 +86,15 @@ func (s *supervisor) up(ctx context.Context, plugin string, wait time.Duration) 
 	if err := os.WriteFile(s.dir.StateFile(), []byte(topology.State), 0o644); err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
 	}
+	for _, n := range s.layout.Nodes {
+		if n.State == "" {
+			continue
+		}
+		own := filepath.Join(s.dir.NodeDir(n.Name), "plumb.yaml")
+		if err := errors.Join(os.MkdirAll(s.dir.NodeDir(n.Name), 0o700), os.WriteFile(own, []byte(n.State), 0o644)); err != nil {
+			return nil, fmt.Errorf("state file of %s: %w", n.Name, err)
+		}
+	}
 	if err := s.build(ctx); err != nil {
 		return nil, err
 	}
@@ -113,7 +124,11 @@ func (s *supervisor) await(ctx context.Context, wait time.Duration) error {
 			for {
 				ok, message := a.converged(ctx)
 				if ok {
-					return nil
+					missing, err := s.notLearned(ctx, a.node)
+					if err == nil && len(missing) == 0 {
+						return nil
+					}
+					message = strings.Join(missing, "\n")
 				}
 				if ctx.Err() == nil {
 					last = message
