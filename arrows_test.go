@@ -33,6 +33,11 @@ type arrow struct {
 var arrows = []arrow{
 	{from: "state/...", may: []string{"state/..."}, why: "state is the vocabulary; it knows nobody"},
 	{from: "render/...", may: []string{"state/...", "render/..."}, why: "render is a pure function of the state"},
+	{from: "trace/facts", may: []string{"state/..."}, why: "facts are the words between a node and who asks it"},
+	{
+		from: "trace/...", may: []string{"state/...", "render/...", "trace/..."},
+		why: "trace judges what nodes answer; it asks through a function",
+	},
 	{
 		from: "reconcile/...", may: []string{"state/...", "render/...", "reconcile/..."},
 		why: "the engine knows kinds of object only by reconcile.Ops",
@@ -43,8 +48,12 @@ var arrows = []arrow{
 		why: "a pod's wiring is made of kinds, and is none",
 	},
 	{
+		from: "kernel/path", may: []string{"state/...", "kernel/rtnl/...", "kernel/route", "trace/facts"},
+		why: "a packet's path is asked of the kernel, and kept by nobody",
+	},
+	{
 		from:  "kernel/...",
-		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/..."}, // the other kinds are of devices
+		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/...", "trace/facts"}, // the other kinds are of devices
 		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
 	},
@@ -60,7 +69,7 @@ var arrows = []arrow{
 	},
 	{
 		from: "agent/...",
-		may:  []string{"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "agent/..."},
+		may:  []string{"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "trace/...", "agent/..."},
 		why:  "the agent puts the engine and the kinds together",
 	},
 	{
@@ -78,7 +87,7 @@ var arrows = []arrow{
 	{
 		from: "cmd/...",
 		may: []string{
-			"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "cni/...", "agent/...", "lab/...",
+			"state/...", "render/...", "reconcile/...", "kernel/...", "bgp/...", "cni/...", "agent/...", "lab/...", "trace/...",
 		},
 		why: "nothing imports another program",
 	},
@@ -121,6 +130,7 @@ var pure = []struct {
 	{pkg: "state", never: sideEffects},
 	{pkg: "render/...", never: sideEffects},
 	{pkg: "reconcile/...", never: sideEffects},
+	{pkg: "trace/...", never: sideEffects},
 }
 
 var sideEffects = []string{"os", "os/exec", "net", "net/http", "syscall", "golang.org/x/sys/..."}

@@ -85,6 +85,7 @@ func (a *agent) handler(local bool) http.Handler {
 	mux := http.NewServeMux()
 	if local {
 		a.serveBGP(mux)
+		a.serveTrace(mux)
 	}
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := a.status(r.Context())

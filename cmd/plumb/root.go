@@ -83,7 +83,7 @@ func rootCommand(o *options) *cobra.Command {
 	f.BoolVar(&o.noColor, "no-color", false, "never use colour (also $NO_COLOR)")
 	root.AddCommand(
 		validateCommand(o), renderCommand(o), diffCommand(o), applyCommand(o), confirmCommand(o),
-		agentCommand(o), statusCommand(o), bgpCommand(o), snapshotCommand(o), cleanupCommand(o), installCNICommand(o),
+		agentCommand(o), statusCommand(o), traceCommand(o), bgpCommand(o), snapshotCommand(o), cleanupCommand(o), installCNICommand(o),
 		labCommand(), completionCommand(o), versionCommand(o),
 	)
 	root.CompletionOptions.DisableDefaultCmd = true

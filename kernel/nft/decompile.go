@@ -27,6 +27,22 @@ func decodeRule(code []byte) ruleText {
 	if err != nil {
 		return ruleText{text: fmt.Sprintf("[unreadable %x]", code)}
 	}
+	r := ruleText{text: textOf(exprs), refs: references(exprs)}
+	// The decompiler looks at what it prints, not at registers and the like;
+	// compiling the text again shows whether there is more to the rule.
+	if ours, err := compile(r.text); err == nil {
+		back, err := parseExprs(ours)
+		r.known = err == nil && sameExprs(exprs, back)
+	}
+	if !r.known {
+		r.text = placeholder(r.text, exprs)
+	}
+	return r
+}
+
+// textOf is the expressions in the words of nft(8); what it does not know it puts in
+// brackets.
+func textOf(exprs []rawExpr) string {
 	d := &decompiler{in: exprs, l4proto: -1}
 	for d.at < len(d.in) {
 		words, n := d.statement()
@@ -38,17 +54,7 @@ func decodeRule(code []byte) ruleText {
 		}
 		d.at += n
 	}
-	r := ruleText{text: strings.Join(d.words, " "), refs: references(exprs)}
-	// The decompiler looks at what it prints, not at registers and the like;
-	// compiling the text again shows whether there is more to the rule.
-	if ours, err := compile(r.text); err == nil {
-		back, err := parseExprs(ours)
-		r.known = err == nil && sameExprs(exprs, back)
-	}
-	if !r.known {
-		r.text = placeholder(r.text, exprs)
-	}
-	return r
+	return strings.Join(d.words, " ")
 }
 
 // placeholder is text with all that it does not say.

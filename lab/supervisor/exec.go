@@ -124,6 +124,7 @@ func (s *supervisor) environ(where string, env []string) []string {
 		lab.DirVariable: filepath.Dir(string(s.dir)),
 		"PLUMB_LAB":     s.dir.Name(),
 		"PLUMB_FILE":    s.dir.StateFile(),
+		"PLUMB_SOCKETS": filepath.Dir(s.dir.NodeDir("any")),
 	}
 	if _, ok := s.agents[where]; ok {
 		add["PLUMB_FILE"] = s.dir.StateFileOf(where)

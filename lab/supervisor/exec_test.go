@@ -23,6 +23,7 @@ func TestEnviron(t *testing.T) {
 		"PLUMB_LAB_DIR=/base",
 		"PLUMB_NODE=node1",
 		"PLUMB_SOCKET=/base/x/nodes/node1/plumb.sock",
+		"PLUMB_SOCKETS=/base/x/nodes",
 		"PLUMB_STATE_DIR=/base/x/nodes/node1/state",
 	}
 	if !slices.Equal(got, want) {

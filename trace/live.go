@@ -1,0 +1,170 @@
+package trace
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/plumbnet/plumb/trace/facts"
+)
+
+// Nodes are the nodes that the packet, and the answer to it, came by, and that could
+// be asked, in order and each once.
+func (t *Trace) Nodes() []string {
+	var out []string
+	ways := []*Trace{t}
+	if t.Answer != nil {
+		ways = append(ways, t.Answer)
+	}
+	for _, way := range ways {
+		for _, h := range way.Hops {
+			if h.Facts != nil && h.Facts.NotAsked == "" && !slices.Contains(out, h.Facts.Node) {
+				out = append(out, h.Facts.Node)
+			}
+		}
+	}
+	return out
+}
+
+// Alike are the packets to be watched for: the probe as it starts, and as it is once
+// its source was translated, and the answers to both.
+func (t *Trace) Alike() []facts.Packet {
+	p := t.Packet
+	p.Size, p.SrcPort = 0, 0
+	out := []facts.Packet{p, p.Back()}
+	if a := t.Arrives.Src; a.IsValid() && a != p.Src {
+		p.Src = a
+		out = append(out, p, p.Back())
+	}
+	return out
+}
+
+// Probe is a real packet that was sent.
+type Probe struct {
+	facts.Sent
+	Nodes []Watched `json:"nodes"` // what nftables did with it
+}
+
+// Watched is what was seen on a node.
+type Watched struct {
+	Node string       `json:"node"`
+	Seen []facts.Seen `json:"seen"`
+	Err  string       `json:"error,omitempty"`
+}
+
+// Compare holds what happened to a real probe against what the trace foretold. What
+// happened counts.
+func (t *Trace) Compare(p Probe) {
+	t.Probe = &p
+	last := ""
+	for _, w := range p.Nodes {
+		if w.Err != "" {
+			t.Warnings = append(t.Warnings, "node "+w.Node+": nftables could not be watched: "+w.Err)
+		}
+		if len(w.Seen) > 0 {
+			last = w.Node
+		}
+		for _, s := range w.Seen {
+			if s.Verdict == "drop" {
+				t.dropped(w.Node, s)
+				return
+			}
+		}
+	}
+	switch {
+	case !t.OK():
+		if p.Answered {
+			t.Warnings = append(t.Warnings, "yet the probe was answered: "+p.Text)
+		}
+	case p.Answered:
+		t.Summary += "; probe: " + p.Text
+	case t.Packet.Proto == "udp":
+		t.Summary += "; probe: " + p.Text
+	default:
+		where := "nftables saw it nowhere (a node without chains shows nothing)"
+		if last != "" {
+			where = "nftables dropped it nowhere, and saw it last on node " + last
+		}
+		t.Outcome = Unanswered
+		t.Fault = &Fault{
+			Place: "probe", Why: p.Text + "; " + where,
+			Mend: "look beyond the nodes: does the destination answer " + proto(t.Packet) + ", and does its answer come back?",
+		}
+		t.Summary = "unanswered: " + t.Fault.Why
+	}
+}
+
+func (t *Trace) dropped(node string, s facts.Seen) {
+	what := fmt.Sprintf("nftables chain %s %s drops the probe", s.Table, s.Chain)
+	mend := fmt.Sprintf("`nft -a list chain %s %s` on %s shows it", s.Table, s.Chain, node)
+	switch s.Type {
+	case "policy":
+		what += ": its policy is drop"
+		mend = fmt.Sprintf("let it through there: nft add rule %s %s ip daddr %s accept", s.Table, s.Chain, t.Packet.Dst)
+		if t.Packet.Dst.Is6() {
+			mend = strings.Replace(mend, "ip daddr", "ip6 daddr", 1)
+		}
+	default:
+		if s.Rule != "" {
+			what += ": " + s.Rule
+		}
+		if s.Table != "inet plumb" {
+			mend = fmt.Sprintf("if it should not: nft delete rule %s %s handle %d, or put an accept before it", s.Table, s.Chain, s.Handle)
+		} else if t.Fault != nil {
+			mend = t.Fault.Mend
+		}
+	}
+	t.Outcome = Dropped
+	t.Fault = &Fault{Place: "node " + node, Why: what, Mend: mend}
+	t.Summary = "dropped at node " + node + ": " + what
+}
+
+// steps prints what was seen, one line for each thing met.
+func (p *Probe) steps(b *strings.Builder, paint Paint) {
+	b.WriteString("\n" + paint(Place, "probe") + "\n")
+	b.WriteString("  " + paint(Name, pad("sent", nameWidth)) + p.Text + "\n")
+	for _, w := range p.Nodes {
+		b.WriteString("\n" + paint(Place, "node "+w.Node+", as nftables saw it") + "\n")
+		if len(w.Seen) == 0 {
+			b.WriteString("  nothing\n")
+		}
+		said := map[string]bool{} // the packets of one connection meet the same
+		ends := 0
+		for _, s := range w.Seen {
+			ends = max(ends, len(between(s))+2)
+		}
+		for _, s := range w.Seen {
+			if s.Verdict == "continue" && s.Rule == "" {
+				continue // the beginning of a chain, or its end
+			}
+			text := s.Rule
+			if s.Type != "rule" {
+				text = s.Type
+			}
+			sign, colour := " ", Name
+			if s.Verdict == "drop" {
+				sign, colour = "x", Fail
+			}
+			way := strings.TrimSpace(in("iif ", s.In) + in(" oif ", s.Out))
+			line := fmt.Sprintf("%s %s%s%s: %s", sign, pad(between(s), ends), pad(s.Table+" "+s.Chain, 2*nameWidth), s.Verdict, text)
+			if said[line+way] {
+				continue
+			}
+			said[line+way] = true
+			b.WriteString(paint(colour, line))
+			if way != "" {
+				b.WriteString("  " + paint(Source, way))
+			}
+			b.WriteByte('\n')
+		}
+	}
+}
+
+func between(s facts.Seen) string { return s.Src.String() + " > " + s.Dst.String() }
+
+func in(word, dev string) string {
+	if dev == "" {
+		return ""
+	}
+	return word + dev
+}
