@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -19,15 +20,27 @@ import (
 // packet is lost, the connection lives, and neither the node's routes, devices nor
 // rules are touched.
 func TestUpgradeWithoutLoss(t *testing.T) {
-	t.Run("routes", func(t *testing.T) { upgradeWithoutLoss(t) })
-	t.Run("vxlan", func(t *testing.T) {
-		upgradeWithoutLoss(t, "natOutgoing: true", "natOutgoing: true\n      encapsulation: vxlan")
+	t.Run("static", func(t *testing.T) {
+		upgradeWithoutLoss(t, func(*cluster) string { return "topologies/three-nodes.yaml" })
+	})
+	// Learned routes stay, on this node and on its peers.
+	t.Run("bgp", func(t *testing.T) {
+		upgradeWithoutLoss(t, func(c *cluster) string { return c.topology() })
+	})
+	t.Run("bgp-and-vxlan", func(t *testing.T) {
+		upgradeWithoutLoss(t, func(c *cluster) string {
+			return c.topology("natOutgoing: true", "natOutgoing: true\n      encapsulation: vxlan")
+		})
 	})
 }
 
-func upgradeWithoutLoss(t *testing.T, fromTo ...string) {
+func upgradeWithoutLoss(t *testing.T, topology func(*cluster) string) {
 	c := newCluster(t, nil)
-	c.ok("up", "-f", c.topology(fromTo...))
+	file, err := filepath.Abs(topology(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ok("up", "-f", file)
 	r := &rig{cluster: c, client: &lab.Client{Dir: c.dir()}}
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() { cancel(); r.running.Wait() })

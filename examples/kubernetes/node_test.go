@@ -170,27 +170,25 @@ func TestNothingTooMuchIsGranted(t *testing.T) {
 	})
 }
 
-// The overlay for BGP has one right more, for port 179.
+// The overlay for BGP has one right more, to listen on port 179; with it the speaker
+// starts, and without it says what it lacks.
 func TestTheRightToListenOnPort179(t *testing.T) {
 	onWorker1(t, func(n *worker1) {
 		t := n.t
-		for path, may := range map[string]bool{"../kustomize/bgp-tor": true, manifest: false} {
-			list := objects(t, path)
-			p := the(t, "DaemonSet", list).Spec.Template.Spec
-			n.stateFile.write(map[string]string{"plumb.yaml": "apiVersion: plumb/v1\nnodes: [{name: worker1}]\n"})
-			c := p.Containers[0]
-			for i, a := range c.Args {
-				c.Args[i] = strings.ReplaceAll(a, ":9178", ":179")
-			}
-			c.LivenessProbe.HTTPGet.Port = 179
-			agent := n.run(p, c)
-			if may {
-				await(t, "it listens", func() bool { return answers(c.LivenessProbe) })
-			} else {
-				await(t, "it may not listen", func() bool { return strings.Contains(agent.said(), "bind: permission denied") })
-			}
-			agent.end(syscall.SIGTERM)
-		}
+		overlay := objects(t, "../kustomize/bgp-tor")
+		n.stateFile.write(the(t, "ConfigMap", overlay).Data)
+		p := the(t, "DaemonSet", overlay).Spec.Template.Spec
+		agent := n.run(p, p.Containers[0])
+		await(t, "it listens", func() bool { return strings.Contains(nstest.Sh(t, "ss -Hltn"), ":179 ") })
+		await(t, "the session is there, though nobody answers", func() bool {
+			return strings.Contains(agent.inside("plumb", "bgp", "peers"), "172.18.0.1")
+		})
+		agent.end(syscall.SIGTERM)
+
+		p = the(t, "DaemonSet", objects(t, manifest)).Spec.Template.Spec
+		agent = n.run(p, p.Containers[0])
+		await(t, "it may not listen", func() bool { return strings.Contains(agent.said(), "permission denied") })
+		agent.end(syscall.SIGTERM)
 	})
 }
 
