@@ -54,7 +54,7 @@ var arrows = []arrow{
 	{
 		from:  "kernel/...",
 		may:   []string{"state/...", "kernel/rtnl/...", "kernel/link/...", "trace/facts"}, // the other kinds are of devices
-		tests: []string{"kernel/...", "reconcile"},                         // that it implements reconcile.Ops
+		tests: []string{"kernel/...", "reconcile"},                                        // that it implements reconcile.Ops
 		why:   "a kind of kernel object knows neither the engine nor, besides devices, the other kinds",
 	},
 	{from: "bgp/bgptest", why: "bgptest serves the tests of every package"},
