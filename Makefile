@@ -7,6 +7,9 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 PREFIX   ?= /usr/local
 BIN      ?= bin
 FUZZTIME ?= 30s
+# Packages whose tests run side by side: most of the time they wait, for the kernel
+# and for protocols' timers.
+PACKAGES ?= 4
 BENCH    ?= .
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -27,7 +30,7 @@ build: ## build the static binaries into BIN=bin
 test: ## check (or install) what the tests need, then go vet and every test, in namespaces of their own
 	@scripts/prerequisites test
 	go vet ./...
-	go test -race ./...
+	go test -race -p $(PACKAGES) ./...
 
 .PHONY: test-vm
 test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 kernels, in virtual machines
