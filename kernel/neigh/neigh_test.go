@@ -239,17 +239,19 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	w := &watcher{
-		ctx: context.Background(), decoder: decoder{names: s.Names(), owned: func(string) bool { return true }},
-		changed: func([]state.Event[state.Neigh]) {}, again: func() {},
+	c, err := rtnl.Collect(context.Background(), s.Names(), func([]state.Event[state.Neigh]) {}, func() {})
+	if err != nil {
+		f.Fatal(err)
 	}
+	w := &watcher{c, decoder{names: c.Names, owned: func(string) bool { return true }}}
+	h := w.Handler(w.event)
 	f.Fuzz(func(t *testing.T, typ uint16, b []byte) {
 		if n, _, ok := w.decoder.decode(b); ok {
 			if _, err := parseMAC(n.MAC); err != nil && len(n.MAC) == 17 {
 				t.Fatalf("%q: %v", n.MAC, err)
 			}
 		}
-		w.event(rtnl.Message{Type: typ, Data: b})
-		w.pause()
+		h.Event(rtnl.Message{Type: typ, Data: b})
+		h.Pause()
 	})
 }

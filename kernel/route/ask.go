@@ -39,9 +39,6 @@ type Answer struct {
 	MTU    uint32        // of the route or the path, where the kernel knows one; 0: the device's
 }
 
-// Text is the route in the words of ip-route(8).
-func (a *Answer) Text() string { return text(&a.Route) }
-
 // Text is a route in the words of ip-route(8).
 func Text(r *state.Route) string { return text(r) }
 
