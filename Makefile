@@ -9,7 +9,7 @@ BIN      ?= bin
 FUZZTIME ?= 30s
 # Packages whose tests run side by side: most of the time they wait, for the kernel
 # and for protocols' timers.
-PACKAGES ?= 4
+PACKAGES ?= 3
 BENCH    ?= .
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 

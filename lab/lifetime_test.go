@@ -80,8 +80,9 @@ func TestInterruptedUp(t *testing.T) {
 // Where a node does not converge, up says which and what its agent says.
 func TestUpThatDoesNotConverge(t *testing.T) {
 	c := newCluster(t, nil)
-	_, stderr, code := c.run("up", "--wait", "2s", "-f", c.neverConverges())
-	if code != 2 || !strings.Contains(stderr, "node node1 has not converged within 2s") || !strings.Contains(stderr, "tap9") {
+	// Time enough for the others, which have to learn routes by BGP.
+	_, stderr, code := c.run("up", "--wait", "10s", "-f", c.neverConverges())
+	if code != 2 || !strings.Contains(stderr, "node node1 has not converged within 10s") || !strings.Contains(stderr, "tap9") {
 		t.Errorf("exit status %d, %s", code, stderr)
 	}
 	c.leavesNothing()
