@@ -4,6 +4,7 @@
 FROM golang:1.26.0-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
+COPY third_party/gobgp/go.mod third_party/gobgp/
 RUN go mod download
 COPY . .
 ARG VERSION=unknown

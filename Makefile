@@ -58,7 +58,8 @@ fuzz: ## run every fuzz target for FUZZTIME=30s
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 .PHONY: lint
-lint: ## run the linters and check the formatting
+lint: ## run the linters, check the formatting and the copy of GoBGP
+	@scripts/gobgp-copy check
 	@GOLANGCI_VERSION=$(GOLANGCI_VERSION) scripts/lint
 
 .PHONY: fmt

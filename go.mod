@@ -68,3 +68,5 @@ require (
 	gopkg.in/ini.v1 v1.67.0 // indirect
 	sigs.k8s.io/knftables v0.0.18 // indirect
 )
+
+replace github.com/osrg/gobgp/v3 => ./third_party/gobgp

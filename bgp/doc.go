@@ -39,13 +39,5 @@
 // says so with Batch.Settled: until then nothing that was learned before may be
 // deleted from the kernel.
 //
-// # What it does not withstand
-//
-// GoBGP 3.37 looks into a message that it could not make out: a message of an
-// unknown type, from an address that has a session or is a dynamic neighbour's, ends
-// the process (fsm.go, handlingError). Whoever runs it starts it again; forwarding
-// goes on, and the peers keep the routes. Passwords and TTL security keep strangers
-// from sending it.
-//
 // One Speaker a process: GoBGP keeps how it selects paths in package variables.
 package bgp

@@ -102,6 +102,8 @@ func TestHostilePeer(t *testing.T) {
 		"an unknown well-known attribute": {send: func(r *raw) { r.update(8, 0x40, 201, 1, 0) }, down: "unrecognized well known attribute"},
 		"an origin that is not":           {send: func(r *raw) { r.update(9, 0x80, 4, 3, 0, 0, 1) }, log: "malformed"},
 		"a truncated update":              {send: func(r *raw) { r.send(packet.BGP_MSG_UPDATE, []byte{0, 9, 1}) }, down: "malformed"},
+		"a message of an unknown type": {send: func(r *raw) { r.send(9, []byte{1, 2, 3}) }, down: "bad message type"},
+		"a message of type 0":          {send: func(r *raw) { r.send(0, nil) }, down: "bad message type"},
 		"a wish for an unknown family":    {send: func(r *raw) { r.send(packet.BGP_MSG_ROUTE_REFRESH, []byte{0, 99, 0, 99}) }},
 	} {
 		t.Run(name, func(t *testing.T) {
