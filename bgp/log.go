@@ -23,8 +23,10 @@ type serverLog struct {
 	// GoBGP is asked for its debugging messages, for only they say why.
 	down atomic.Int32
 
-	mu      sync.Mutex
-	unknown map[string]bool // addresses that called and are nobody's
+	mu        sync.Mutex
+	unknown   map[string]bool       // addresses that called and are nobody's
+	malformed map[netip.Addr]string // what was wrong with a message, until the session has ended
+	repeats   map[string]*repeat
 }
 
 func (l *serverLog) Panic(msg string, f log.Fields) {
@@ -92,7 +94,7 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 	case "received notification":
 		s.noteError(peer, "the peer ended the session: "+notification(f))
 	case "sent notification":
-		s.noteError(peer, "this node ended the session: "+notification(f))
+		s.noteError(peer, "this node ended the session: "+l.withMalformed(peer, notification(f)))
 	case "hold timer expired":
 		s.noteError(peer, "hold timer expired: nothing was heard from the peer")
 	case "graceful restart timer expired":
@@ -108,16 +110,20 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 	case "cannot set TTL for peer":
 		l.log.Error("BGP: the TTL cannot be set", "peer", s.nameOf(peer), "err", f["Error"])
 	case "Session will be reset due to malformed BGP Header", "Session will be reset due to malformed BGP message",
-		"Session will be reset due to malformed BGP update message":
-		why := f["Error"]
-		if why == nil {
-			why = f["error"]
-		}
-		s.noteError(peer, fmt.Sprintf("the peer sent a malformed message: %v", why))
+		"Session will be reset due to malformed BGP update message", "Session will be reset due to a message out of place":
+		l.noteMalformed(peer, f)
+	case "Session will be reset due to a message that cannot be read":
+		l.noteMalformed(peer, f)
+		l.log.Error("BGP: a message could not be read, and ends the session; please report it", "peer", s.nameOf(peer), "err", f["Error"])
+		l.log.Debug("BGP: where it could not be read", "peer", s.nameOf(peer), "stack", f["Stack"])
 	case "the received Update message was treated as withdraw":
-		l.log.Warn("BGP: malformed update; its prefixes are taken for withdrawn (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
+		l.warn(peer, "BGP: malformed update; its prefixes are taken for withdrawn (RFC 7606)", f["Error"])
 	case "Some attributes were discarded":
-		l.log.Warn("BGP: malformed attributes were discarded (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
+		l.warn(peer, "BGP: parts of an update were discarded (RFC 7606)", f["Error"])
+	case "failed to serialize":
+		l.warn(peer, "BGP: an update cannot be sent; the peer does not get its routes", f["Data"])
+	case "Route family isn't supported":
+		l.warn(peer, "BGP: the peer asks for routes of a family that the session does not have", f["Family"])
 	case "Can't find configuration for a new passive connection":
 		l.sayUnknown(key)
 	case "Mismatched local address":

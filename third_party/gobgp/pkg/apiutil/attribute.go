@@ -2520,7 +2520,27 @@ func NewUnknownAttributeFromNative(a *bgp.PathAttributeUnknown) (*api.UnknownAtt
 	}, nil
 }
 
+// MarshalPathAttributes gives those that can be marshalled, and the errors of the
+// others.
 func MarshalPathAttributes(attrList []bgp.PathAttributeInterface) ([]*apb.Any, error) {
+	anyList, err := marshalPathAttributes(attrList)
+	if err == nil {
+		return anyList, nil
+	}
+	anyList = make([]*apb.Any, 0, len(attrList))
+	var errs []error
+	for i := range attrList {
+		one, err := marshalPathAttributes(attrList[i : i+1])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		anyList = append(anyList, one...)
+	}
+	return anyList, errors.Join(errs...)
+}
+
+func marshalPathAttributes(attrList []bgp.PathAttributeInterface) ([]*apb.Any, error) {
 	anyList := make([]*apb.Any, 0, len(attrList))
 	for _, attr := range attrList {
 		switch a := attr.(type) {

@@ -16,7 +16,9 @@
 package apiutil
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	api "github.com/osrg/gobgp/v3/api"
 	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
@@ -111,14 +113,14 @@ func NewRouteRefreshCiscoCapability(a *bgp.CapRouteRefreshCisco) *api.RouteRefre
 
 func NewFQDNCapability(a *bgp.CapFQDN) *api.FqdnCapability {
 	return &api.FqdnCapability{
-		HostName:   a.HostName,
-		DomainName: a.DomainName,
+		HostName:   strings.ToValidUTF8(a.HostName, "\uFFFD"),
+		DomainName: strings.ToValidUTF8(a.DomainName, "\uFFFD"),
 	}
 }
 
 func NewSoftwareVersionCapability(a *bgp.CapSoftwareVersion) *api.SoftwareVersionCapability {
 	return &api.SoftwareVersionCapability{
-		SoftwareVersion: a.SoftwareVersion,
+		SoftwareVersion: strings.ToValidUTF8(a.SoftwareVersion, "\uFFFD"),
 	}
 }
 
@@ -166,14 +168,16 @@ func MarshalCapability(value bgp.ParameterCapabilityInterface) (*apb.Any, error)
 
 func MarshalCapabilities(values []bgp.ParameterCapabilityInterface) ([]*apb.Any, error) {
 	caps := make([]*apb.Any, 0, len(values))
+	var errs []error
 	for _, value := range values {
 		a, err := MarshalCapability(value)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		caps = append(caps, a)
 	}
-	return caps, nil
+	return caps, errors.Join(errs...)
 }
 
 func unmarshalCapability(a *apb.Any) (bgp.ParameterCapabilityInterface, error) {

@@ -967,6 +967,60 @@ func (h *fsmHandler) handlingError(m *bgp.BGPMessage, e error, useRevisedError b
 	return handling
 }
 
+// logNotification says what the peer ended the session with.
+func (h *fsmHandler) logNotification(body *bgp.BGPNotification) {
+	if body.ErrorCode == bgp.BGP_ERROR_CEASE && (body.ErrorSubcode == bgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN || body.ErrorSubcode == bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET) {
+		communication, rest := decodeAdministrativeCommunication(body.Data)
+		h.fsm.lock.RLock()
+		h.fsm.logger.Warn("received notification",
+			log.Fields{
+				"Topic":               "Peer",
+				"Key":                 h.fsm.pConf.State.NeighborAddress,
+				"Code":                body.ErrorCode,
+				"Subcode":             body.ErrorSubcode,
+				"Communicated-Reason": communication,
+				"Data":                rest})
+		h.fsm.lock.RUnlock()
+	} else {
+		h.fsm.lock.RLock()
+		h.fsm.logger.Warn("received notification",
+			log.Fields{
+				"Topic":   "Peer",
+				"Key":     h.fsm.pConf.State.NeighborAddress,
+				"Code":    body.ErrorCode,
+				"Subcode": body.ErrorSubcode,
+				"Data":    body.Data})
+		h.fsm.lock.RUnlock()
+	}
+}
+
+// unexpected is the error for a message that has no place in this state, with the
+// subcodes of RFC 6608.
+func unexpected(state bgp.FSMState, m *bgp.BGPMessage) error {
+	var subcode uint8
+	switch state {
+	case bgp.BGP_FSM_OPENSENT:
+		subcode = bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENSENT_STATE
+	case bgp.BGP_FSM_OPENCONFIRM:
+		subcode = bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENCONFIRM_STATE
+	case bgp.BGP_FSM_ESTABLISHED:
+		subcode = bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_ESTABLISHED_STATE
+	}
+	return bgp.NewMessageError(bgp.BGP_ERROR_FSM_ERROR, subcode, []byte{m.Header.Type}, fmt.Sprintf("message of type %d in state %s", m.Header.Type, state))
+}
+
+// outOfPlace ends a session that is being opened, for a message that it cannot be
+// opened with.
+func (h *fsmHandler) outOfPlace(state bgp.FSMState, m *bgp.BGPMessage) (bgp.FSMState, *fsmStateReason) {
+	if body, ok := m.Body.(*bgp.BGPNotification); ok {
+		h.logNotification(body)
+		h.conn.Close()
+		return bgp.BGP_FSM_IDLE, newfsmStateReason(fsmNotificationRecv, m, nil)
+	}
+	n, _ := h.fsm.sendNotificationFromErrorMsg(unexpected(state, m).(*bgp.MessageError))
+	return bgp.BGP_FSM_IDLE, newfsmStateReason(fsmInvalidMsg, n, nil)
+}
+
 // unreadable makes a session reset of a panic while a message was read.
 func (h *fsmHandler) unreadable(panicked any) (*fsmMsg, error) {
 	err := bgp.NewMessageError(bgp.BGP_ERROR_MESSAGE_HEADER_ERROR, 0, nil, fmt.Sprintf("message that cannot be read: %v", panicked))
@@ -993,6 +1047,14 @@ func (h *fsmHandler) recvMessageWithError() (fmsg *fsmMsg, err error) {
 		if r := recover(); r != nil {
 			fmsg, err = h.unreadable(r)
 		}
+		// The state machine takes messages and MessageErrors, and nothing else.
+		if fmsg != nil {
+			if e, ok := fmsg.MsgData.(error); ok {
+				if _, ok := e.(*bgp.MessageError); !ok {
+					fmsg.MsgData = bgp.NewMessageError(bgp.BGP_ERROR_MESSAGE_HEADER_ERROR, 0, nil, e.Error())
+				}
+			}
+		}
 	}()
 	sendToStateReasonCh := func(typ fsmStateReasonType, notif *bgp.BGPMessage) {
 		// probably doesn't happen but be cautious
@@ -1009,7 +1071,10 @@ func (h *fsmHandler) recvMessageWithError() (fmsg *fsmMsg, err error) {
 	}
 
 	hd := &bgp.BGPHeader{}
-	err = hd.DecodeFromBytes(headerBuf)
+	err = bgp.ValidateBGPHeader(headerBuf)
+	if err == nil {
+		err = hd.DecodeFromBytes(headerBuf)
+	}
 	if err != nil {
 		h.fsm.bgpMessageStateUpdate(0, true)
 		h.fsm.lock.RLock()
@@ -1087,6 +1152,18 @@ func (h *fsmHandler) recvMessageWithError() (fmsg *fsmMsg, err error) {
 
 		if establishedState {
 			switch m.Header.Type {
+			case bgp.BGP_MSG_OPEN:
+				err := unexpected(bgp.BGP_FSM_ESTABLISHED, m)
+				h.fsm.lock.RLock()
+				h.fsm.logger.Warn("Session will be reset due to a message out of place",
+					log.Fields{
+						"Topic": "Peer",
+						"Key":   h.fsm.pConf.State.NeighborAddress,
+						"State": h.fsm.state.String(),
+						"Error": err})
+				h.fsm.lock.RUnlock()
+				fmsg.MsgData = err
+				return fmsg, err
 			case bgp.BGP_MSG_ROUTE_REFRESH:
 				fmsg.MsgType = fsmMsgRouteRefresh
 			case bgp.BGP_MSG_UPDATE:
@@ -1172,29 +1249,7 @@ func (h *fsmHandler) recvMessageWithError() (fmsg *fsmMsg, err error) {
 				}
 			case bgp.BGP_MSG_NOTIFICATION:
 				body := m.Body.(*bgp.BGPNotification)
-				if body.ErrorCode == bgp.BGP_ERROR_CEASE && (body.ErrorSubcode == bgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN || body.ErrorSubcode == bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET) {
-					communication, rest := decodeAdministrativeCommunication(body.Data)
-					h.fsm.lock.RLock()
-					h.fsm.logger.Warn("received notification",
-						log.Fields{
-							"Topic":               "Peer",
-							"Key":                 h.fsm.pConf.State.NeighborAddress,
-							"Code":                body.ErrorCode,
-							"Subcode":             body.ErrorSubcode,
-							"Communicated-Reason": communication,
-							"Data":                rest})
-					h.fsm.lock.RUnlock()
-				} else {
-					h.fsm.lock.RLock()
-					h.fsm.logger.Warn("received notification",
-						log.Fields{
-							"Topic":   "Peer",
-							"Key":     h.fsm.pConf.State.NeighborAddress,
-							"Code":    body.ErrorCode,
-							"Subcode": body.ErrorSubcode,
-							"Data":    body.Data})
-					h.fsm.lock.RUnlock()
-				}
+				h.logNotification(body)
 
 				h.fsm.lock.RLock()
 				s := h.fsm.pConf.GracefulRestart.State
@@ -1423,6 +1478,12 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 					}
 					fsm.pConf.Timers.State.KeepaliveInterval = keepalive
 
+					// Nothing of an earlier session's OPEN holds for this one.
+					fsm.pConf.GracefulRestart.State.Enabled = false
+					fsm.pConf.GracefulRestart.State.NotificationEnabled = false
+					for i := range fsm.pConf.AfiSafis {
+						fsm.pConf.AfiSafis[i].MpGracefulRestart.State.Received = false
+					}
 					gr, ok := fsm.capMap[bgp.BGP_CAP_GRACEFUL_RESTART]
 					if fsm.pConf.GracefulRestart.Config.Enabled && ok {
 						state := &fsm.pConf.GracefulRestart.State
@@ -1498,9 +1559,7 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 					fsm.bgpMessageStateUpdate(msg.Header.Type, false)
 					return bgp.BGP_FSM_OPENCONFIRM, newfsmStateReason(fsmOpenMsgReceived, nil, nil)
 				} else {
-					// send notification?
-					h.conn.Close()
-					return bgp.BGP_FSM_IDLE, newfsmStateReason(fsmInvalidMsg, nil, nil)
+					return h.outOfPlace(bgp.BGP_FSM_OPENSENT, m)
 				}
 			case *bgp.MessageError:
 				msg, _ := fsm.sendNotificationFromErrorMsg(m)
@@ -1624,9 +1683,7 @@ func (h *fsmHandler) openconfirm(ctx context.Context) (bgp.FSMState, *fsmStateRe
 				if m.Header.Type == bgp.BGP_MSG_KEEPALIVE {
 					return bgp.BGP_FSM_ESTABLISHED, newfsmStateReason(fsmOpenMsgNegotiated, nil, nil)
 				}
-				// send notification ?
-				h.conn.Close()
-				return bgp.BGP_FSM_IDLE, newfsmStateReason(fsmInvalidMsg, nil, nil)
+				return h.outOfPlace(bgp.BGP_FSM_OPENCONFIRM, m)
 			case *bgp.MessageError:
 				msg, _ := fsm.sendNotificationFromErrorMsg(m)
 				return bgp.BGP_FSM_IDLE, newfsmStateReason(fsmInvalidMsg, msg, nil)
@@ -1720,7 +1777,12 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 			return nil
 		}
 		fsm.lock.RLock()
-		err = conn.SetWriteDeadline(time.Now().Add(time.Second * time.Duration(fsm.pConf.Timers.State.NegotiatedHoldTime)))
+		// A hold time of zero is without keepalives, not without time to write.
+		timeout := fsm.pConf.Timers.State.NegotiatedHoldTime
+		if timeout == 0 {
+			timeout = holdtimeOpensent
+		}
+		err = conn.SetWriteDeadline(time.Now().Add(time.Second * time.Duration(timeout)))
 		fsm.lock.RUnlock()
 		if err != nil {
 			sendToStateReasonCh(fsmWriteFailed, nil)

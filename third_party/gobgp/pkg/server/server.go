@@ -918,8 +918,9 @@ func (s *BgpServer) toConfig(peer *peer, getAdvertised bool) *oc.Neighbor {
 		for _, m := range caps {
 			// need to copy all values here
 			buf, _ := m.Serialize()
-			c, _ := bgp.DecodeCapability(buf)
-			remoteCap = append(remoteCap, c)
+			if c, err := bgp.DecodeCapability(buf); err == nil {
+				remoteCap = append(remoteCap, c)
+			}
 		}
 	}
 
@@ -1673,6 +1674,10 @@ func (s *BgpServer) handleFSMMessage(peer *peer, e *fsmMsg) {
 					return
 				}
 			}
+		} else if nextState == bgp.BGP_FSM_IDLE && peer.isDynamicNeighbor() {
+			// Who calls and opens no session leaves nothing behind.
+			s.deleteDynamicNeighbor(peer, oldState, e)
+			return
 		}
 
 		cleanInfiniteChannel(peer.fsm.outgoingCh)
@@ -1691,7 +1696,17 @@ func (s *BgpServer) handleFSMMessage(peer *peer, e *fsmMsg) {
 				peer.fsm.pConf.Transport.State.LocalAddress = peer.fsm.pConf.Transport.Config.LocalAddress
 			}
 			neighborAddress := peer.fsm.pConf.State.NeighborAddress
+			peerRestarting := peer.fsm.pConf.GracefulRestart.State.PeerRestarting
 			peer.fsm.lock.Unlock()
+			if peerRestarting {
+				// RFC 4724 4.2: the stale routes of a family that is not in the
+				// new session's capability are removed: no End-of-RIB will come.
+				_, gone := peer.forwardingPreservedFamilies()
+				s.propagateUpdate(peer, peer.adjRibIn.DropStale(gone))
+				if peer.recvedAllEOR() {
+					peer.stopPeerRestarting()
+				}
+			}
 			deferralExpiredFunc := func(family bgp.RouteFamily) func() {
 				return func() {
 					s.mgmtOperation(func() error {

@@ -228,6 +228,9 @@ func UpdatePathAttrs(logger log.Logger, global *oc.Global, peer *oc.Neighbor, in
 		if _, y := bgp.PathAttrFlags[a.GetType()]; !y {
 			if a.GetFlags()&bgp.BGP_ATTR_FLAG_TRANSITIVE == 0 {
 				path.delPathAttr(a.GetType())
+			} else if u, ok := a.(*bgp.PathAttributeUnknown); ok && !path.IsLocal() && u.GetFlags()&bgp.BGP_ATTR_FLAG_PARTIAL == 0 {
+				// RFC 4271, section 5: who passes on what it does not know says so.
+				path.setPathAttr(bgp.NewPathAttributeUnknown(u.GetFlags()|bgp.BGP_ATTR_FLAG_PARTIAL, u.GetType(), u.Value))
 			}
 		} else {
 			switch a.GetType() {

@@ -82,6 +82,12 @@ func ProcessMessage(m *bgp.BGPMessage, peerInfo *PeerInfo, timestamp time.Time) 
 	}
 
 	pathList := make([]*Path, 0, listLen)
+	// RFC 4271, section 4.3: a prefix that is withdrawn and announced in one message
+	// is announced.
+	for _, nlri := range dels {
+		p := NewPath(peerInfo, nlri, true, []bgp.PathAttributeInterface{}, timestamp, false)
+		pathList = append(pathList, p)
+	}
 	for _, nlri := range adds {
 		p := NewPath(peerInfo, nlri, false, attrs, timestamp, false)
 		p.SetHash(hash)
@@ -89,6 +95,13 @@ func ProcessMessage(m *bgp.BGPMessage, peerInfo *PeerInfo, timestamp time.Time) 
 	}
 	if reach != nil {
 		nexthop := reach.Nexthop.String()
+		// RFC 4760, section 3: the NEXT_HOP attribute is of the message's own NLRI.
+		mpAttrs := make([]bgp.PathAttributeInterface, 0, len(attrs))
+		for _, a := range attrs {
+			if a.GetType() != bgp.BGP_ATTR_TYPE_NEXT_HOP {
+				mpAttrs = append(mpAttrs, a)
+			}
+		}
 
 		for _, nlri := range reach.Value {
 			// when build path from reach
@@ -99,16 +112,12 @@ func ProcessMessage(m *bgp.BGPMessage, peerInfo *PeerInfo, timestamp time.Time) 
 			// Compute a new attribute array for each path with one NLRI to make serialization
 			// of path attrs faster
 			nlriAttr := bgp.NewPathAttributeMpReachNLRI(nexthop, []bgp.AddrPrefixInterface{nlri})
-			reachAttrs := makeAttributeList(attrs, nlriAttr)
+			reachAttrs := makeAttributeList(mpAttrs, nlriAttr)
 
 			p := NewPath(peerInfo, nlri, false, reachAttrs, timestamp, false)
 			p.SetHash(hash)
 			pathList = append(pathList, p)
 		}
-	}
-	for _, nlri := range dels {
-		p := NewPath(peerInfo, nlri, true, []bgp.PathAttributeInterface{}, timestamp, false)
-		pathList = append(pathList, p)
 	}
 	return pathList
 }

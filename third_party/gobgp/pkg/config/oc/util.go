@@ -448,14 +448,9 @@ func NewPeerFromConfigStruct(pconf *Neighbor) *api.Peer {
 	if pconf.Transport.State.LocalAddress != "" {
 		localAddress = pconf.Transport.State.LocalAddress
 	}
-	remoteCap, err := apiutil.MarshalCapabilities(pconf.State.RemoteCapabilityList)
-	if err != nil {
-		return nil
-	}
-	localCap, err := apiutil.MarshalCapabilities(pconf.State.LocalCapabilityList)
-	if err != nil {
-		return nil
-	}
+	// A capability that cannot be shown does not hide the peer.
+	remoteCap, _ := apiutil.MarshalCapabilities(pconf.State.RemoteCapabilityList)
+	localCap, _ := apiutil.MarshalCapabilities(pconf.State.LocalCapabilityList)
 	var removePrivate api.RemovePrivate
 	switch pconf.Config.RemovePrivateAs {
 	case REMOVE_PRIVATE_AS_OPTION_ALL:

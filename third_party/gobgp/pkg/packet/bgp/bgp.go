@@ -1098,7 +1098,7 @@ func (c *CapSoftwareVersion) DecodeFromBytes(data []byte) error {
 		return NewMessageError(BGP_ERROR_OPEN_MESSAGE_ERROR, BGP_ERROR_SUB_UNSUPPORTED_CAPABILITY, nil, "invalid length of software version capablity")
 	}
 	c.SoftwareVersionLen = softwareVersionLen
-	c.SoftwareVersion = string(data[1:c.SoftwareVersionLen])
+	c.SoftwareVersion = string(data[1 : 1+int(c.SoftwareVersionLen)])
 	return nil
 }
 
@@ -1179,6 +1179,10 @@ func DecodeCapability(data []byte) (ParameterCapabilityInterface, error) {
 		c = &CapSoftwareVersion{}
 	default:
 		c = &CapUnknown{}
+	}
+	// A capability ends where its length says: what follows is the next one.
+	if end := 2 + int(data[1]); end <= len(data) {
+		data = data[:end]
 	}
 	err := c.DecodeFromBytes(data)
 	return c, err
@@ -11501,6 +11505,9 @@ func (p *PathAttributeMpReachNLRI) DecodeFromBytes(data []byte, options ...*Mars
 	if err != nil {
 		return NewMessageError(eCode, BGP_ERROR_SUB_INVALID_NETWORK_FIELD, eData, err.Error())
 	}
+	if len(value) == 0 {
+		return NewMessageError(eCode, eSubCode, eData, "mpreach header length is short")
+	}
 	nexthoplen := int(value[0])
 	if len(value) < 1+nexthoplen {
 		return NewMessageError(eCode, eSubCode, value, "mpreach nexthop length is short")
@@ -11717,13 +11724,13 @@ func (p *PathAttributeMpUnreachNLRI) DecodeFromBytes(data []byte, options ...*Ma
 	}
 	afi := binary.BigEndian.Uint16(value[0:2])
 	safi := value[2]
+	p.AFI = afi
+	p.SAFI = safi
 	_, err = NewPrefixFromRouteFamily(afi, safi)
 	if err != nil {
 		return NewMessageError(eCode, BGP_ERROR_SUB_INVALID_NETWORK_FIELD, eData, err.Error())
 	}
 	value = value[3:]
-	p.AFI = afi
-	p.SAFI = safi
 	addpathLen := 0
 	if IsAddPathEnabled(true, AfiSafiToRouteFamily(afi, safi), options) {
 		addpathLen = 4
@@ -14880,45 +14887,53 @@ func (msg *BGPUpdate) DecodeFromBytes(data []byte, options ...*MarshallingOption
 	}
 	options = append(options, &o)
 
+	// The NLRI begin where the total length says, whatever the lengths of single
+	// attributes say (RFC 7606, section 4).
+	attrs := data[:msg.TotalPathAttributeLen]
+	data = data[msg.TotalPathAttributeLen:]
 	msg.PathAttributes = []PathAttributeInterface{}
-	for pathlen := msg.TotalPathAttributeLen; pathlen > 0; {
+	for len(attrs) > 0 {
 		var e error
-		if pathlen < 3 {
+		if len(attrs) < 3 {
 			e = NewMessageErrorWithErrorHandling(
-				eCode, BGP_ERROR_SUB_ATTRIBUTE_LENGTH_ERROR, data, ERROR_HANDLING_TREAT_AS_WITHDRAW, nil, "insufficient data to decode")
+				eCode, BGP_ERROR_SUB_ATTRIBUTE_LENGTH_ERROR, attrs, ERROR_HANDLING_TREAT_AS_WITHDRAW, nil, "insufficient data to decode")
 			if e.(*MessageError).Stronger(strongestError) {
 				strongestError = e
 			}
-			data = data[pathlen:]
 			break
 		}
-		p, err := GetPathAttribute(data)
+		p, err := GetPathAttribute(attrs)
 		if err != nil {
 			return err
 		}
-		err = p.DecodeFromBytes(data, options...)
+		err = p.DecodeFromBytes(attrs, options...)
 		if err != nil {
+			if _, ok := err.(*MessageError); !ok {
+				err = NewMessageError(eCode, BGP_ERROR_SUB_ATTRIBUTE_LENGTH_ERROR, nil, err.Error())
+			}
 			e = err.(*MessageError)
 			if e.(*MessageError).SubTypeCode == BGP_ERROR_SUB_ATTRIBUTE_FLAGS_ERROR {
 				e.(*MessageError).ErrorHandling = ERROR_HANDLING_TREAT_AS_WITHDRAW
 			} else {
 				e.(*MessageError).ErrorHandling = getErrorHandlingFromPathAttribute(p.GetType())
 				e.(*MessageError).ErrorAttribute = &p
+				if unknownFamily(p) {
+					e.(*MessageError).ErrorHandling = ERROR_HANDLING_ATTRIBUTE_DISCARD
+				}
 			}
 			if e.(*MessageError).Stronger(strongestError) {
 				strongestError = e
 			}
 		}
-		pathlen -= uint16(p.Len(options...))
-		if len(data) < p.Len(options...) {
+		if len(attrs) < p.Len(options...) {
 			e = NewMessageErrorWithErrorHandling(
-				eCode, BGP_ERROR_SUB_ATTRIBUTE_LENGTH_ERROR, data, ERROR_HANDLING_TREAT_AS_WITHDRAW, nil, "attribute length is short")
+				eCode, BGP_ERROR_SUB_ATTRIBUTE_LENGTH_ERROR, attrs, ERROR_HANDLING_TREAT_AS_WITHDRAW, nil, "attribute length is short")
 			if e.(*MessageError).Stronger(strongestError) {
 				strongestError = e
 			}
-			return strongestError
+			break
 		}
-		data = data[p.Len(options...):]
+		attrs = attrs[p.Len(options...):]
 		if e == nil || e.(*MessageError).ErrorHandling != ERROR_HANDLING_ATTRIBUTE_DISCARD {
 			msg.PathAttributes = append(msg.PathAttributes, p)
 		}
@@ -14988,7 +15003,8 @@ func (msg *BGPUpdate) Serialize(options ...*MarshallingOption) ([]byte, error) {
 func (msg *BGPUpdate) IsEndOfRib() (bool, RouteFamily) {
 	if len(msg.WithdrawnRoutes) == 0 && len(msg.NLRI) == 0 {
 		if len(msg.PathAttributes) == 0 {
-			return true, RF_IPv4_UC
+			// Attributes that were discarded do not make it the End-of-RIB marker.
+			return msg.TotalPathAttributeLen == 0, RF_IPv4_UC
 		} else if len(msg.PathAttributes) == 1 && msg.PathAttributes[0].GetType() == BGP_ATTR_TYPE_MP_UNREACH_NLRI {
 			unreach := msg.PathAttributes[0].(*PathAttributeMpUnreachNLRI)
 			if len(unreach.Value) == 0 {
@@ -14999,11 +15015,29 @@ func (msg *BGPUpdate) IsEndOfRib() (bool, RouteFamily) {
 	return false, RouteFamily(0)
 }
 
+// unknownFamily says whether the attribute has prefixes of a family that nobody
+// here knows, and could not have been negotiated.
+func unknownFamily(a PathAttributeInterface) bool {
+	var afi uint16
+	var safi uint8
+	switch p := a.(type) {
+	case *PathAttributeMpReachNLRI:
+		afi, safi = p.AFI, p.SAFI
+	case *PathAttributeMpUnreachNLRI:
+		afi, safi = p.AFI, p.SAFI
+	}
+	if afi == 0 {
+		return false
+	}
+	_, err := NewPrefixFromRouteFamily(afi, safi)
+	return err != nil
+}
+
 func TreatAsWithdraw(msg *BGPUpdate) *BGPUpdate {
 	withdraw := &BGPUpdate{
 		WithdrawnRoutesLen:    0,
 		WithdrawnRoutes:       []*IPAddrPrefix{},
-		TotalPathAttributeLen: 0,
+		TotalPathAttributeLen: msg.TotalPathAttributeLen,
 		PathAttributes:        make([]PathAttributeInterface, 0, len(msg.PathAttributes)),
 		NLRI:                  []*IPAddrPrefix{},
 	}
@@ -15301,10 +15335,10 @@ func getErrorHandlingFromPathAttribute(t BGPAttrType) ErrorHandling {
 		return ERROR_HANDLING_TREAT_AS_WITHDRAW
 	case BGP_ATTR_TYPE_CLUSTER_LIST:
 		return ERROR_HANDLING_TREAT_AS_WITHDRAW
-	case BGP_ATTR_TYPE_MP_REACH_NLRI:
-		return ERROR_HANDLING_AFISAFI_DISABLE
-	case BGP_ATTR_TYPE_MP_UNREACH_NLRI:
-		return ERROR_HANDLING_AFISAFI_DISABLE
+	case BGP_ATTR_TYPE_MP_REACH_NLRI, BGP_ATTR_TYPE_MP_UNREACH_NLRI:
+		// RFC 7606, section 5.3, leaves the choice between this and disabling the
+		// family, which would have to take back its routes too.
+		return ERROR_HANDLING_SESSION_RESET
 	case BGP_ATTR_TYPE_EXTENDED_COMMUNITIES:
 		return ERROR_HANDLING_TREAT_AS_WITHDRAW
 	case BGP_ATTR_TYPE_IP6_EXTENDED_COMMUNITIES:

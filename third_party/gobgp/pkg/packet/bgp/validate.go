@@ -16,9 +16,16 @@ func ValidateUpdateMsg(m *BGPUpdate, rfs map[RouteFamily]BGPAddPathMode, isEBGP 
 	eSubCodeAttrList := uint8(BGP_ERROR_SUB_MALFORMED_ATTRIBUTE_LIST)
 	eSubCodeMissing := uint8(BGP_ERROR_SUB_MISSING_WELL_KNOWN_ATTRIBUTE)
 
+	// Routes of a family that was not negotiated are nobody's: they are left out,
+	// and the session goes on for the others.
+	notNegotiated := func(rf RouteFamily) error {
+		return NewMessageErrorWithErrorHandling(eCode, BGP_ERROR_SUB_OPTIONAL_ATTRIBUTE_ERROR, nil, ERROR_HANDLING_ATTRIBUTE_DISCARD, nil,
+			fmt.Sprintf("routes of family %s, which was not negotiated", rf))
+	}
 	if len(m.NLRI) > 0 || len(m.WithdrawnRoutes) > 0 {
 		if _, ok := rfs[RF_IPv4_UC]; !ok {
-			return false, NewMessageError(0, 0, nil, fmt.Sprintf("Address-family rf %d not available for session", RF_IPv4_UC))
+			m.NLRI, m.WithdrawnRoutes = nil, nil
+			strongestError = notNegotiated(RF_IPv4_UC)
 		}
 	}
 
@@ -29,6 +36,18 @@ func ValidateUpdateMsg(m *BGPUpdate, rfs map[RouteFamily]BGPAddPathMode, isEBGP 
 		// check duplication
 		if _, ok := seen[a.GetType()]; !ok {
 			seen[a.GetType()] = a
+			if rf, ok := mpFamily(a); ok {
+				if _, ok := rfs[rf]; !ok {
+					if e := notNegotiated(rf); e.(*MessageError).Stronger(strongestError) {
+						strongestError = e
+					}
+					delete(seen, a.GetType())
+					continue
+				}
+			}
+			if isEBGP && !isConfed && internalOnly(a.GetType()) {
+				continue
+			}
 			newAttrs = append(newAttrs, a)
 			//check specific path attribute
 			ok, err := ValidateAttribute(a, rfs, isEBGP, isConfed, loopbackNextHopAllowed)
@@ -79,6 +98,23 @@ func ValidateUpdateMsg(m *BGPUpdate, rfs map[RouteFamily]BGPAddPathMode, isEBGP 
 	}
 
 	return strongestError == nil, strongestError
+}
+
+// mpFamily is the family of the attributes that carry routes.
+func mpFamily(a PathAttributeInterface) (RouteFamily, bool) {
+	switch p := a.(type) {
+	case *PathAttributeMpReachNLRI:
+		return AfiSafiToRouteFamily(p.AFI, p.SAFI), true
+	case *PathAttributeMpUnreachNLRI:
+		return AfiSafiToRouteFamily(p.AFI, p.SAFI), true
+	}
+	return 0, false
+}
+
+// internalOnly says which attributes of an external peer are discarded (RFC 7606,
+// sections 7.5, 7.9 and 7.10).
+func internalOnly(t BGPAttrType) bool {
+	return t == BGP_ATTR_TYPE_LOCAL_PREF || t == BGP_ATTR_TYPE_ORIGINATOR_ID || t == BGP_ATTR_TYPE_CLUSTER_LIST
 }
 
 func ValidateAttribute(a PathAttributeInterface, rfs map[RouteFamily]BGPAddPathMode, isEBGP bool, isConfed bool, loopbackNextHopAllowed bool) (bool, error) {
@@ -140,6 +176,19 @@ func ValidateAttribute(a PathAttributeInterface, rfs map[RouteFamily]BGPAddPathM
 		if err := checkPrefix(p.Value); err != nil {
 			return false, err
 		}
+		// RFC 7606, section 7.11: where the next hop's length does not fit, nothing
+		// behind it can be trusted. An address that nobody has is no way to the prefixes.
+		if rf == RF_IPv4_UC || rf == RF_IPv6_UC {
+			if len(p.Nexthop) != net.IPv6len && (rf == RF_IPv6_UC || len(p.Nexthop) != net.IPv4len) {
+				return false, NewMessageError(eCode, BGP_ERROR_SUB_OPTIONAL_ATTRIBUTE_ERROR, nil, fmt.Sprintf("next hop of %d bytes for %s", len(p.Nexthop), rf))
+			}
+			if p.Nexthop.IsUnspecified() || p.Nexthop.IsMulticast() || p.Nexthop.IsLoopback() && !loopbackNextHopAllowed {
+				e := NewMessageErrorWithErrorHandling(eCode, eSubCodeBadNextHop, nil, ERROR_HANDLING_TREAT_AS_WITHDRAW, nil, "invalid nexthop address "+p.Nexthop.String())
+				if e.(*MessageError).Stronger(strongestError) {
+					strongestError = e
+				}
+			}
+		}
 	case *PathAttributeOrigin:
 		v := uint8(p.Value)
 		if v != BGP_ORIGIN_ATTR_TYPE_IGP &&
@@ -169,7 +218,7 @@ func ValidateAttribute(a PathAttributeInterface, rfs map[RouteFamily]BGPAddPathM
 		}
 
 		//check IP address represents host address
-		if (!loopbackNextHopAllowed && p.Value.IsLoopback()) || isZero(p.Value) || isClassDorE(p.Value) {
+		if len(p.Value) != net.IPv4len || (!loopbackNextHopAllowed && p.Value.IsLoopback()) || isZero(p.Value) || isClassDorE(p.Value) {
 			eMsg := "invalid nexthop address"
 			data, _ := a.Serialize()
 			e := NewMessageErrorWithErrorHandling(eCode, eSubCodeBadNextHop, data, getErrorHandlingFromPathAttribute(p.GetType()), nil, eMsg)
@@ -178,6 +227,16 @@ func ValidateAttribute(a PathAttributeInterface, rfs map[RouteFamily]BGPAddPathM
 			}
 		}
 	case *PathAttributeAsPath:
+		for _, param := range p.Value {
+			for _, as := range param.GetAS() {
+				if as == 0 { // RFC 7607
+					err := NewMessageErrorWithErrorHandling(eCode, eSubCodeMalformedAspath, nil, getErrorHandlingFromPathAttribute(p.GetType()), nil, "AS 0 in AS_PATH")
+					if err.(*MessageError).Stronger(strongestError) {
+						strongestError = err
+					}
+				}
+			}
+		}
 		if isEBGP {
 			if isConfed {
 				if segType := p.Value[0].GetType(); segType != BGP_ASPATH_ATTR_TYPE_CONFED_SEQ {
@@ -301,6 +360,37 @@ func validateAsPathValueBytes(data []byte) (bool, error) {
 		return false, nil
 	}
 	return false, NewMessageError(eCode, eSubCode, nil, "can't parse AS_PATH")
+}
+
+// ValidateBGPHeader checks what RFC 4271, section 6.1, has checked of a message
+// header, before a byte of the message's body is read.
+func ValidateBGPHeader(data []byte) error {
+	if len(data) < BGP_HEADER_LENGTH {
+		return NewMessageError(BGP_ERROR_MESSAGE_HEADER_ERROR, BGP_ERROR_SUB_BAD_MESSAGE_LENGTH, nil, "not all BGP message header")
+	}
+	for _, b := range data[:16] {
+		if b != 0xff {
+			return NewMessageError(BGP_ERROR_MESSAGE_HEADER_ERROR, BGP_ERROR_SUB_CONNECTION_NOT_SYNCHRONIZED, nil, "no marker where a message has to begin")
+		}
+	}
+	length, typ := binary.BigEndian.Uint16(data[16:18]), data[18]
+	var ok bool
+	switch typ {
+	case BGP_MSG_OPEN:
+		ok = length >= BGP_HEADER_LENGTH+10
+	case BGP_MSG_UPDATE, BGP_MSG_ROUTE_REFRESH:
+		ok = length >= BGP_HEADER_LENGTH+4
+	case BGP_MSG_NOTIFICATION:
+		ok = length >= BGP_HEADER_LENGTH+2
+	case BGP_MSG_KEEPALIVE:
+		ok = length == BGP_HEADER_LENGTH
+	default:
+		return NewMessageError(BGP_ERROR_MESSAGE_HEADER_ERROR, BGP_ERROR_SUB_BAD_MESSAGE_TYPE, data[18:19], fmt.Sprintf("unknown message type %d", typ))
+	}
+	if !ok || length > BGP_MAX_MESSAGE_LENGTH {
+		return NewMessageError(BGP_ERROR_MESSAGE_HEADER_ERROR, BGP_ERROR_SUB_BAD_MESSAGE_LENGTH, data[16:18], fmt.Sprintf("length %d in a message of type %d", length, typ))
+	}
+	return nil
 }
 
 func ValidateBGPMessage(m *BGPMessage) error {
