@@ -182,6 +182,9 @@ type fsm struct {
 	reason               *fsmStateReason
 	conn                 net.Conn
 	connCh               chan net.Conn
+	dialed               net.Conn    // the last connection that was dialed
+	second               *secondConn // a connection that collides with conn
+	adopted              *secondConn // conn, where it was a second one and is not read from yet
 	idleHoldTime         float64
 	opensentHoldTime     float64
 	adminState           adminState
@@ -276,7 +279,7 @@ func newFSM(gConf *oc.Global, pConf *oc.Neighbor, logger log.Logger) *fsm {
 		state:                bgp.BGP_FSM_IDLE,
 		outgoingCh:           channels.NewInfiniteChannel(),
 		incomingCh:           channels.NewInfiniteChannel(),
-		connCh:               make(chan net.Conn, 1),
+		connCh:               make(chan net.Conn, 2), // one that was dialed and one that was accepted
 		opensentHoldTime:     float64(holdtimeOpensent),
 		adminState:           adminState,
 		adminStateCh:         make(chan adminStateOperation, 1),
@@ -526,6 +529,11 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 	}()
 
 	tick := minConnectRetryInterval
+	fsm.lock.RLock()
+	if fsm.reason != nil && fsm.reason.Type == fsmReadFailed {
+		tick = retryInterval // an attempt came to nothing just now
+	}
+	fsm.lock.RUnlock()
 	for {
 		r := rand.New(rand.NewSource(time.Now().UnixNano()))
 		timer := time.NewTimer(time.Duration(r.Intn(tick*1000)+tick*1000) * time.Millisecond)
@@ -566,6 +574,9 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 			conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
 			select {
 			case <-ctx.Done():
+				if err == nil {
+					conn.Close()
+				}
 				fsm.logger.Debug("stop connect loop",
 					log.Fields{
 						"Topic": "Peer",
@@ -575,6 +586,9 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 			}
 
 			if err == nil {
+				fsm.lock.Lock()
+				fsm.dialed = conn
+				fsm.lock.Unlock()
 				select {
 				case fsm.connCh <- conn:
 					return
@@ -687,6 +701,10 @@ func (h *fsmHandler) active(ctx context.Context) (bgp.FSMState, *fsmStateReason)
 }
 
 func setPeerConnTTL(fsm *fsm) error {
+	return setConnTTL(fsm, fsm.conn)
+}
+
+func setConnTTL(fsm *fsm, conn net.Conn) error {
 	ttl := 0
 	ttlMin := 0
 
@@ -706,12 +724,12 @@ func setPeerConnTTL(fsm *fsm) error {
 	}
 
 	if ttl != 0 {
-		if err := setTCPTTLSockopt(fsm.conn.(*net.TCPConn), ttl); err != nil {
+		if err := setTCPTTLSockopt(conn.(*net.TCPConn), ttl); err != nil {
 			return fmt.Errorf("failed to set TTL %d: %w", ttl, err)
 		}
 	}
 	if ttlMin != 0 {
-		if err := setTCPMinTTLSockopt(fsm.conn.(*net.TCPConn), ttlMin); err != nil {
+		if err := setTCPMinTTLSockopt(conn.(*net.TCPConn), ttlMin); err != nil {
 			return fmt.Errorf("failed to set minimal TTL %d: %w", ttlMin, err)
 		}
 	}
@@ -1286,11 +1304,15 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 
 	fsm.lock.Lock()
 	m := buildopen(fsm.gConf, fsm.pConf)
+	adopted := fsm.adopted
+	fsm.adopted = nil
 	fsm.lock.Unlock()
 
-	b, _ := m.Serialize()
-	fsm.conn.Write(b)
-	fsm.bgpMessageStateUpdate(m.Header.Type, false)
+	if adopted == nil {
+		b, _ := m.Serialize()
+		fsm.conn.Write(b)
+		fsm.bgpMessageStateUpdate(m.Header.Type, false)
+	}
 
 	h.msgCh = channels.NewInfiniteChannel()
 
@@ -1301,7 +1323,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 	var wg sync.WaitGroup
 	wg.Add(1)
 	defer wg.Wait()
-	go h.recvMessage(ctx, &wg)
+	if adopted == nil {
+		go h.recvMessage(ctx, &wg)
+	} else {
+		go h.recvAdopted(adopted, &wg)
+	}
 
 	// RFC 4271 P.60
 	// sets its HoldTimer to a large value
@@ -1320,14 +1346,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 			if !ok {
 				break
 			}
-			conn.Close()
-			fsm.lock.RLock()
-			fsm.logger.Warn("Closed an accepted connection",
-				log.Fields{
-					"Topic": "Peer",
-					"Key":   fsm.pConf.State.NeighborAddress,
-					"State": fsm.state.String()})
-			fsm.lock.RUnlock()
+			h.collide(conn)
+		case e := <-fsm.secondOpened():
+			if h.resolve(e) {
+				return bgp.BGP_FSM_OPENSENT, newfsmStateReason(fsmNewConnection, nil, nil)
+			}
 		case <-fsm.gracefulRestartTimer.C:
 			fsm.lock.RLock()
 			restarting := fsm.pConf.GracefulRestart.State.PeerRestarting
@@ -1585,14 +1608,11 @@ func (h *fsmHandler) openconfirm(ctx context.Context) (bgp.FSMState, *fsmStateRe
 			if !ok {
 				break
 			}
-			conn.Close()
-			fsm.lock.RLock()
-			fsm.logger.Warn("Closed an accepted connection",
-				log.Fields{
-					"Topic": "Peer",
-					"Key":   fsm.pConf.State.NeighborAddress,
-					"State": fsm.state.String()})
-			fsm.lock.RUnlock()
+			h.collide(conn)
+		case e := <-fsm.secondOpened():
+			if h.resolve(e) {
+				return bgp.BGP_FSM_OPENSENT, newfsmStateReason(fsmNewConnection, nil, nil)
+			}
 		case <-fsm.gracefulRestartTimer.C:
 			fsm.lock.RLock()
 			restarting := fsm.pConf.GracefulRestart.State.PeerRestarting
@@ -2005,6 +2025,8 @@ func (h *fsmHandler) loop(ctx context.Context, wg *sync.WaitGroup) error {
 	case bgp.BGP_FSM_ESTABLISHED:
 		nextState, reason = h.established(ctx)
 	}
+
+	nextState, reason = h.afterOpening(ctx, fsmState, nextState, reason)
 
 	fsm.lock.RLock()
 	fsm.reason = reason
