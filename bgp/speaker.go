@@ -66,7 +66,7 @@ type Speaker struct {
 
 	limitMu sync.Mutex
 	limits  map[netip.Addr]time.Duration // how long each waited last
-	held    map[netip.Addr]bool          // dynamic neighbours that are held off
+	limited map[netip.Addr]*limited      // those that wait now
 }
 
 // Open starts a speaker that has nothing configured and listens nowhere. It opens
@@ -84,7 +84,7 @@ func Open(o Options) (*Speaker, error) {
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
 		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
-		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, held: map[netip.Addr]bool{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, limited: map[netip.Addr]*limited{},
 	}
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
@@ -167,7 +167,13 @@ func (s *Speaker) stop() error {
 		s.gate = nil
 	}
 	s.seenMu.Lock()
-	clear(s.seen)
+	for peer, e := range s.seen {
+		if e.ended == "" {
+			delete(s.seen, peer)
+			continue
+		}
+		*e = seen{err: e.ended, errAt: e.endAt, ended: e.ended, endAt: e.endAt}
+	}
 	s.countDown()
 	s.seenMu.Unlock()
 	return err

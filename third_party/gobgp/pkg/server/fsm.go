@@ -392,6 +392,7 @@ type fsmHandler struct {
 	outgoing         *channels.InfiniteChannel
 	holdTimerResetCh chan bool
 	sentNotification *bgp.BGPMessage
+	lastNotification *bgp.BGPMessage // that the established session's sender has begun to send
 	ctx              context.Context
 	ctxCancel        context.CancelFunc
 	wg               *sync.WaitGroup
@@ -1747,6 +1748,11 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 			conn.Close()
 			return fmt.Errorf("failed to set write deadline")
 		}
+		if m.Header.Type == bgp.BGP_MSG_NOTIFICATION {
+			fsm.lock.Lock()
+			h.lastNotification = m
+			fsm.lock.Unlock()
+		}
 		_, err = conn.Write(b)
 		if err != nil {
 			fsm.lock.RLock()
@@ -1942,6 +1948,10 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 			// it now.
 			h.outgoing.In() <- err
 			fsm.lock.RLock()
+			if m := h.lastNotification; m != nil && (err.Type == fsmReadFailed || err.Type == fsmWriteFailed) {
+				// The peer has closed the connection for what it was told.
+				err = *newfsmStateReason(fsmNotificationSent, m, nil)
+			}
 			if s := fsm.pConf.GracefulRestart.State; s.Enabled {
 				if (s.NotificationEnabled && err.Type == fsmNotificationRecv) ||
 					(err.Type == fsmNotificationSent &&
