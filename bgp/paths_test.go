@@ -159,7 +159,6 @@ func TestRefused(t *testing.T) {
 		}
 		for what, f := range map[string]state.BGPFilter{
 			"as-path":      {Name: "f", Rules: `as-path "(" accept`},
-			"local-pref 0": {Name: "f", Rules: `local-pref 0 accept`},
 			"reserved":     {Name: "f", Rules: `community 65535:33000 accept`},
 			"unexpected":   {Name: "f", Rules: `colour red accept`},
 		} {
