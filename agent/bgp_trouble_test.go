@@ -78,5 +78,7 @@ func hasMetrics(t *testing.T, log *logged, lines ...string) {
 			}
 		}
 		return true
-	}, func() string { return strings.Join(regexp.MustCompile("(?m)^plumb_bgp.*$").FindAllString(text, -1), "\n") }, log.String)
+	}, func() string {
+		return strings.Join(regexp.MustCompile("(?m)^plumb_bgp.*$").FindAllString(text, -1), "\n")
+	}, log.String)
 }
