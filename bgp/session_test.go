@@ -32,6 +32,9 @@ func TestRoutesOverIPv6(t *testing.T) {
 		n.learns("fd00:10:244:2::/64", far6)
 		r.Withdraw("fd00:10:244:2::/64")
 		n.learns("fd00:10:244:2::/64")
+		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		has(t, r, "fd00:10:244:1::/64", false)
+		has(t, r, "10.244.1.0/24", true)
 	})
 }
 
