@@ -48,18 +48,18 @@ type Speaker struct {
 	version  atomic.Uint64          // counts what may change how many routes a session has
 	maxPaths atomic.Int32
 
-	mu         sync.Mutex // of Apply, and all below
-	gate       *gate
-	warnings   []string
+	mu       sync.Mutex // of Apply, and all below
+	gate     *gate
+	warnings []string
 	// stopListening ends the wait for a port that another program has.
 	stopListening context.CancelFunc
-	neighbours *neighbours
-	remembered map[netip.Addr]netip.Prefix // dynamic neighbours added by address
-	installed  *program
-	origins    origins
-	programs   int // compiled so far
-	generation int
-	originated map[netip.Prefix]originated
+	neighbours    *neighbours
+	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
+	installed     *program
+	origins       origins
+	programs      int // compiled so far
+	generation    int
+	originated    map[netip.Prefix]originated
 
 	seenMu sync.Mutex
 	seen   map[netip.Addr]*seen
