@@ -255,15 +255,34 @@ func (a *agent) pump(ctx context.Context, k *Kernel, sp *bgp.Speaker) {
 	}
 }
 
-// bgpPending says what BGP waits for.
-func (a *agent) bgpPending() []Pending {
-	if !a.sources.bgp.learned.holding || !a.sources.speaks() {
-		return nil
+// bgpPending says what BGP waits for, and which sessions a change that is not made yet
+// will end.
+func (a *agent) bgpPending(e *reconcile.Engine) []Pending {
+	out := pendingResets(e)
+	if a.sources.bgp.learned.holding && a.sources.speaks() {
+		out = append(out, Pending{
+			Endpoint: "learned routes", Origin: a.sources.file.BGP.Pos.String(),
+			Reason: "those of before the restart stay until every peer has sent its routes, or had the restart time for it",
+		})
 	}
-	return []Pending{{
-		Endpoint: "learned routes", Origin: a.sources.file.BGP.Pos.String(),
-		Reason: "those of before the restart stay until every peer has sent its routes, or had the restart time for it",
-	}}
+	return out
+}
+
+func pendingResets(e *reconcile.Engine) []Pending {
+	var out []Pending
+	for _, kind := range []state.Kind{state.KindBGP, state.KindBGPPeer} {
+		for key, have := range e.Had(kind) {
+			want, _ := e.At(key)
+			if want == nil {
+				continue
+			}
+			s := reconcile.Step{Change: state.Change[state.Object]{Action: state.Modify, Before: have, After: want}}
+			if resets := s.Resets(); resets != "" {
+				out = append(out, Pending{Endpoint: key.String(), Origin: e.Origin(key), Reason: resets})
+			}
+		}
+	}
+	return out
 }
 
 // holdLearned is the hold on the learned routes of an earlier run.

@@ -98,10 +98,14 @@ func monitor(t *testing.T) (stop func() string) {
 	}
 }
 
-// flood pings as fast as answers come, until it is stopped; then none may be lost.
-func flood(t *testing.T, from bgptest.Host, to string) (stop func()) {
+// flood pings as fast as answers come, until it is stopped; then none may be lost. from
+// is nil for this namespace.
+func flood(t *testing.T, from *bgptest.Host, to string) (stop func()) {
 	t.Helper()
-	cmd := from.Command("ping", "-q", "-i", "0.002", to)
+	cmd := exec.Command("ping", "-q", "-i", "0.002", to)
+	if from != nil {
+		cmd = from.Command(cmd.Args...)
+	}
 	var b logged
 	cmd.Stdout, cmd.Stderr = &b, &b
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -150,7 +154,7 @@ func TestARestartLosesNoPacket(t *testing.T) {
 		bgptest.Eventually(t, "BIRD learned the podCIDR", func() bool { return a.Has("10.244.1.0/24") }, a.Status)
 		ha.Sh("ip route add 10.244.4.0/24 via 192.0.2.1 src 10.244.3.1")
 
-		stop := flood(t, *ha, "10.244.4.1")
+		stop := flood(t, ha, "10.244.4.1")
 		heard := monitor(t)
 		for _, how := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 			p.end(how)

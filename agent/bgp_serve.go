@@ -91,6 +91,21 @@ func (a *agent) rib(ctx context.Context, p netip.Prefix, yield func(RIBRoute) er
 	return err
 }
 
+// ribFor gives the route by which an address is reached, if there is one.
+func (a *agent) ribFor(ctx context.Context, address netip.Addr) ([]RIBRoute, error) {
+	list := []RIBRoute{}
+	sp := a.speaker.open.Load()
+	if sp == nil {
+		return nil, errNoBGP
+	}
+	d, ok, err := sp.RIBFor(ctx, address)
+	if err != nil || !ok {
+		return list, err
+	}
+	list = append(list, RIBRoute{Destination: d})
+	return list, a.loop.Ask(ctx, func(*reconcile.Engine) { a.explain(&list[0]) })
+}
+
 // explain is called on the loop's goroutine.
 func (a *agent) explain(r *RIBRoute) {
 	if len(r.Paths) > 0 && !r.Paths[0].Peer.IsValid() {
@@ -129,6 +144,16 @@ func (a *agent) serveBGP(mux *http.ServeMux) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
+		}
+		if text := r.URL.Query().Get("for"); text != "" {
+			address, err := netip.ParseAddr(text)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			list, err := a.ribFor(r.Context(), address)
+			reply(w, list, err)
+			return
 		}
 		list := []RIBRoute{}
 		err := a.rib(r.Context(), p, func(r RIBRoute) error { list = append(list, r); return nil })

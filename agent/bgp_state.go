@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/reconcile"
@@ -58,6 +59,25 @@ func (a *agent) bgpState(ctx context.Context) (BGPState, error) {
 	return s, err
 }
 
+// BGPOf is the BGP of a snapshot, for who compares with that: what was configured
+// then, and what the running agent has learned now, if one answers. Nil where the
+// snapshot tells nothing of BGP.
+func BGPOf(snapshot state.Snapshot, running *BGPState) *BGPState {
+	s := BGPState{Objects: state.Snapshot{}}
+	for key, o := range snapshot {
+		if slices.Contains(bgpKinds, key.Kind) {
+			s.Objects[key] = o
+		}
+	}
+	if len(s.Objects) == 0 {
+		return nil
+	}
+	if running != nil && !running.Drained {
+		s.Settled, s.Learned = running.Settled, running.Learned
+	}
+	return &s
+}
+
 // takeBGP makes ready what is compared of BGP.
 func (o *Once) takeBGP(ctx context.Context) error {
 	if o.bgp == nil || !o.bgp.Settled || o.bgp.Drained {
@@ -95,7 +115,8 @@ func (o *Once) learn() error {
 }
 
 // passwordsBeside reads password files for who compares beside the agent, whose key
-// gives the IDs. Where there is none yet, IDs say nothing, and are left out.
+// gives the IDs. Where there is none, IDs say nothing, and forgetPasswords leaves them
+// out.
 func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Password {
 	files := render.PasswordFiles(l.File, node)
 	if len(files) == 0 {
@@ -109,6 +130,16 @@ func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Passwor
 		return nil
 	}
 	return lookAtPasswords(passwords, files, nil)
+}
+
+// forgetPasswords takes the IDs of passwords out of a snapshot.
+func forgetPasswords(s state.Snapshot) {
+	for key, o := range s {
+		if p, ok := o.(state.BGPPeer); ok && p.PasswordID != "" {
+			p.PasswordID = ""
+			s[key] = p
+		}
+	}
 }
 
 // errNoBGP says that nothing of BGP can be asked.

@@ -95,6 +95,9 @@ func (o *Once) Warnings() []string {
 // Against gives what differs from a snapshot, in place of the kernel.
 func (o *Once) Against(have state.Snapshot) reconcile.Plan {
 	want := o.engine.Want()
+	if o.sources.bgp.passwords == nil {
+		forgetPasswords(have)
+	}
 	for key, object := range have {
 		if want[key] == nil && o.engine.Kept(object) {
 			delete(have, key)

@@ -105,7 +105,7 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 		s.Objects[kind] = Count(c)
 	}
 	s.Drift = a.metrics.driftCounts()
-	s.Pending = append(a.sources.pending(), a.bgpPending()...)
+	s.Pending = append(a.sources.pending(), a.bgpPending(e)...)
 	s.Failing, s.Conflicts = []Failing{}, []Failing{}
 	for _, f := range e.Failures() {
 		item := Failing{f.Key.String(), f.Origin, f.Err.Error(), f.Since, f.Attempts, f.Next}

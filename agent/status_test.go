@@ -2,8 +2,11 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
+	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -30,5 +33,38 @@ func TestEndpointsByTheNamesOfTheirPods(t *testing.T) {
 `
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// A change that waits, and would end sessions, is pending in the status, with what it
+// does.
+func TestPendingResets(t *testing.T) {
+	peer := state.BGPPeer{Name: "tor", Address: netip.MustParseAddr("192.0.2.2"), ASN: 64601, IPv4: true, HoldTime: 90, RestartTime: 120}
+	port, hold := peer, peer
+	port.Port, hold.HoldTime = 1179, 30
+	have := state.Snapshot{}
+	have.Put(peer)
+	for _, c := range []struct {
+		want state.BGPPeer
+		says string
+	}{
+		{peer, ""},
+		{hold, ""},
+		{port, "bgp-peer 192.0.2.2: resets the session: port (plumb.yaml:9)"},
+	} {
+		e := reconcile.NewEngine(reconcile.KindOf[state.Object](recorded{have}, true, bgpKinds...))
+		if err := e.SetSource(bgpSource, []render.Wanted{{Object: c.want, Origin: "plumb.yaml:9"}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, p := range pendingResets(e) {
+			got += p.String() + " (" + p.Origin + ")"
+		}
+		if got != c.says {
+			t.Errorf("%s: %q, not %q", c.want.Key(), got, c.says)
+		}
 	}
 }

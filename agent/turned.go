@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -65,8 +66,8 @@ func (a *agent) sayDone(done []reconcile.Done) {
 		if d.Drift {
 			attrs = append(attrs, "cause", "drift")
 		}
-		if resets := d.Resets(); resets != "" {
-			attrs = append(attrs, "note", resets)
+		if note := cmp.Or(d.Resets(), d.Later()); note != "" {
+			attrs = append(attrs, "note", note)
 		}
 		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
 	}

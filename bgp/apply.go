@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -102,8 +103,16 @@ func (t *transaction) keepFilters(p state.BGPPeer) {
 
 func (t *transaction) run() error {
 	t.maxPathsChanged()
-	restart := t.before.speaker != nil && (t.now.speaker == nil || len(t.before.speaker.Resets(*t.now.speaker)) > 0)
-	if restart {
+	if why, restart := t.restarts(); restart {
+		var were []netip.Addr
+		for id, p := range t.before.peers {
+			if _, ok := t.now.peers[id]; ok {
+				were = append(were, t.addresses(p)...)
+			}
+		}
+		for _, address := range were {
+			t.forgetSession(address, why)
+		}
 		if err := t.stop(); err != nil {
 			return err
 		}
@@ -120,6 +129,7 @@ func (t *transaction) run() error {
 		t.policy = true
 	}
 	t.endSessions()
+	t.adjustSessions()
 	if t.policy {
 		if err := t.changePolicy(); err != nil {
 			return fmt.Errorf("BGP policy: %w", err)
@@ -129,6 +139,18 @@ func (t *transaction) run() error {
 	t.current.Store(t.now.clone()) // for the names of sessions that come up at once
 	t.startSessions()
 	return nil
+}
+
+// restarts says whether the speaker ends, and begins anew for a change of what.
+func (t *transaction) restarts() (what string, ends bool) {
+	switch {
+	case t.before.speaker == nil:
+		return "", false
+	case t.now.speaker == nil:
+		return "", true
+	}
+	fields := t.before.speaker.Resets(*t.now.speaker)
+	return strings.Join(fields, ", "), len(fields) > 0
 }
 
 func (t *transaction) maxPathsChanged() {
@@ -151,13 +173,22 @@ func (t *transaction) endSessions() {
 		if t.kept(id) {
 			continue
 		}
+		for _, address := range t.limitedOf(old) {
+			if l := t.unlimit(address); l.dynamic {
+				_ = t.deleteAddress(address, false) // who held it off
+			}
+		}
+		were := t.addresses(old)
 		if err := t.deletePeer(old); err != nil {
 			t.fail(old.Key(), err)
 		}
-		t.seenMu.Lock()
-		delete(t.seen, old.Address)
-		t.countDown()
-		t.seenMu.Unlock()
+		why := ""
+		if p, ok := t.now.peers[id]; ok {
+			why = strings.Join(old.Resets(p), ", ")
+		}
+		for _, address := range were {
+			t.forgetSession(address, why)
+		}
 	}
 }
 

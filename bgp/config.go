@@ -110,9 +110,6 @@ func checkFilter(f state.BGPFilter) ([]state.BGPRule, error) {
 		if _, err := asRegexp(r.ASPath); err != nil {
 			return nil, fmt.Errorf("as-path: %w", err)
 		}
-		if r.LocalPref != nil && *r.LocalPref == 0 {
-			return nil, errors.New("local-pref 0 cannot be set; use 1, which is as low as can be")
-		}
 		for _, community := range slices.Concat(r.Communities, r.AddCommunities) {
 			if isMark(community) {
 				return nil, fmt.Errorf("community %s is reserved; use another", community)

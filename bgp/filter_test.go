@@ -1,6 +1,7 @@
 package bgp_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -147,5 +148,40 @@ func TestTransit(t *testing.T) {
 		if now := n.session(farB).Since; now != since {
 			t.Error("the session was not left alone")
 		}
+	})
+}
+
+// A local preference and a MED of 0 are values like others: the lowest.
+func TestZero(t *testing.T) {
+	each(t, func(t *testing.T, start bgptest.Start) {
+		r := start(t, wire(t), bgptest.Config{ASN: 64512, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		r.Announce("10.244.2.0/24", "64512:1")
+		n := open(t, bgp.Options{})
+		p := peer4(64512)
+		p.Import, p.Export = "in", "out"
+		want := func(in, out string) {
+			t.Helper()
+			n.want(speaker(64512), p, rules(t, "in", true, in), rules(t, "out", true, out), state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		}
+		want("local-pref 70 med 7 next", "local-pref 60 med 6 next")
+		imported := func(pref, med uint32) {
+			t.Helper()
+			bgptest.Eventually(t, fmt.Sprint("imported with ", pref, " and ", med), func() bool {
+				got, ok := n.rib("10.244.2.0/24")
+				return ok && got.LocalPref == pref && got.MED == med
+			})
+		}
+		sent := func(pref, med string) {
+			t.Helper()
+			bgptest.Eventually(t, "sent with "+pref+" and "+med, func() bool {
+				s := strings.ToLower(strings.NewReplacer(":", "", "_", "", "{", "", "}", "", ",", "", "metric", "med").Replace(r.Show("10.244.1.0/24")))
+				return strings.Contains(s, "localpref "+pref) && strings.Contains(s, "med "+med)
+			}, func() string { return r.Show("10.244.1.0/24") })
+		}
+		imported(70, 7)
+		sent("60", "6")
+		want("local-pref 0 med 0 next", "local-pref 0 med 0 next")
+		imported(0, 0)
+		sent("0", "0")
 	})
 }

@@ -6,51 +6,84 @@ import (
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/plumbnet/plumb/state"
 )
 
 // longestLimit is how long a session that had too many prefixes stays down at most.
 const longestLimit = 15 * time.Minute
 
+// limited is a session that is down for too many prefixes.
+type limited struct {
+	again *time.Timer // when it may come up
+	// dynamic neighbours GoBGP would take again at once, so that one is held off by a
+	// peer of its address that is down. One with an address of its own GoBGP keeps down.
+	dynamic bool
+}
+
 // sawLimit lets a session that had too many prefixes come up again after a while,
-// each time a longer one. GoBGP keeps a session with an address down; a dynamic
-// neighbour it would take again at once, so that one is held by its address.
+// each time a longer one.
 func (s *Speaker) sawLimit(peer netip.Addr) {
-	hold := s.current.Load().isDynamic(peer)
+	l := &limited{dynamic: s.current.Load().isDynamic(peer)}
 	s.limitMu.Lock()
-	held := s.held[peer]
-	s.held[peer] = hold
-	wait := min(max(2*s.limits[peer], s.options.LimitRetry), longestLimit)
-	if !held {
-		s.limits[peer] = wait
-	}
-	s.limitMu.Unlock()
-	if held {
+	if s.limited[peer] != nil {
+		s.limitMu.Unlock()
 		return
 	}
-	s.log.Error("BGP session ended: more prefixes than maxPrefixes allows", "peer", s.nameOf(peer), "address", peer, "retry", wait)
-	if hold {
-		s.holdOff(peer)
-	}
-	time.AfterFunc(wait, func() {
+	wait := min(max(2*s.limits[peer], s.options.LimitRetry), longestLimit)
+	s.limits[peer] = wait
+	s.limited[peer] = l
+	l.again = time.AfterFunc(wait, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if _, ok := s.current.Load().peerAt(peer); !ok && !hold {
-			return // it was taken out of the configuration
-		}
-		if hold {
-			s.limitMu.Lock()
-			delete(s.held, peer)
-			s.limitMu.Unlock()
-			_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
-			return
-		}
-		_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
+		s.release(peer)
 	})
+	s.limitMu.Unlock()
+	s.log.Error("BGP session ended: more prefixes than maxPrefixes allows", "peer", s.nameOf(peer), "address", peer, "retry", wait)
+	if l.dynamic {
+		s.holdOff(peer, l)
+	}
+}
+
+// release lets a session come up that was down for too many prefixes.
+func (s *Speaker) release(peer netip.Addr) {
+	switch l := s.unlimit(peer); {
+	case l == nil:
+	case l.dynamic:
+		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+	default:
+		_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
+	}
+}
+
+// unlimit forgets that a session is down, and gives what was known of it.
+func (s *Speaker) unlimit(peer netip.Addr) *limited {
+	s.limitMu.Lock()
+	defer s.limitMu.Unlock()
+	l := s.limited[peer]
+	if l != nil {
+		l.again.Stop()
+		delete(s.limited, peer)
+	}
+	return l
+}
+
+// limitedOf gives those of a session that are down for too many prefixes.
+func (s *Speaker) limitedOf(p state.BGPPeer) []netip.Addr {
+	s.limitMu.Lock()
+	defer s.limitMu.Unlock()
+	var out []netip.Addr
+	for a := range s.limited {
+		if of, ok := s.current.Load().peerAt(a); ok && of.Key() == p.Key() {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // holdOff puts a peer that is down in the place of a dynamic neighbour, which may
 // have come again meanwhile.
-func (s *Speaker) holdOff(peer netip.Addr) {
+func (s *Speaker) holdOff(peer netip.Addr, l *limited) {
 	time.Sleep(200 * time.Millisecond) // the peer is told why
 	var err error
 	for range 50 {
@@ -58,9 +91,17 @@ func (s *Speaker) holdOff(peer netip.Addr) {
 		if err = s.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: &api.Peer{
 			Conf: &api.PeerConf{NeighborAddress: peer.String(), PeerAsn: noASN, AdminDown: true},
 		}}); err == nil {
-			return
+			break
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
+	if err != nil {
+		s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
+	}
+	s.limitMu.Lock()
+	still := s.limited[peer] == l
+	s.limitMu.Unlock()
+	if !still { // it was released meanwhile
+		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+	}
 }

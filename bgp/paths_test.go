@@ -158,10 +158,9 @@ func TestRefused(t *testing.T) {
 			}
 		}
 		for what, f := range map[string]state.BGPFilter{
-			"as-path":      {Name: "f", Rules: `as-path "(" accept`},
-			"local-pref 0": {Name: "f", Rules: `local-pref 0 accept`},
-			"reserved":     {Name: "f", Rules: `community 65535:33000 accept`},
-			"unexpected":   {Name: "f", Rules: `colour red accept`},
+			"as-path":    {Name: "f", Rules: `as-path "(" accept`},
+			"reserved":   {Name: "f", Rules: `community 65535:33000 accept`},
+			"unexpected": {Name: "f", Rules: `colour red accept`},
 		} {
 			if err := n.try(speaker(64512), p, f); err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s: %v", what, err)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/plumbnet/plumb/state"
 )
 
 // Destination is a prefix of the RIB with all its paths, the best first.
@@ -21,7 +23,8 @@ type Destination struct {
 type RIBPath struct {
 	NextHop netip.Addr `json:"nextHop"`
 	// Peer is not valid for what this node originates.
-	Peer netip.Addr `json:"peer,omitzero"`
+	Peer     netip.Addr `json:"peer,omitzero"`
+	PeerName string     `json:"peerName,omitempty"` // of its session
 	// Best is set for the best path and those that are used beside it. Why says of
 	// the first what it has before the others, and of the others what they lack.
 	Best         bool      `json:"best,omitempty"`
@@ -43,36 +46,69 @@ type RIBPath struct {
 // RIB calls yield with the destinations within p, or with all where p is not
 // valid, in the order of prefixes.
 func (s *Speaker) RIB(ctx context.Context, p netip.Prefix, yield func(Destination)) error {
+	list, err := s.lookUp(ctx, p, api.TableLookupPrefix_LONGER)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b Destination) int { return state.ComparePrefixes(a.Prefix, b.Prefix) })
+	for _, d := range list {
+		yield(d)
+	}
+	return ctx.Err()
+}
+
+// RIBFor gives the destination by which a is reached: the longest prefix that holds it.
+func (s *Speaker) RIBFor(ctx context.Context, a netip.Addr) (d Destination, ok bool, err error) {
+	list, err := s.lookUp(ctx, netip.PrefixFrom(a, a.BitLen()), api.TableLookupPrefix_SHORTER)
+	if err != nil || len(list) == 0 {
+		return d, false, err
+	}
+	return slices.MaxFunc(list, func(a, b Destination) int { return cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()) }), true, nil
+}
+
+func (s *Speaker) lookUp(ctx context.Context, p netip.Prefix, how api.TableLookupPrefix_Type) ([]Destination, error) {
 	c := s.current.Load()
 	if c == nil || c.speaker == nil {
-		return nil
+		return nil, nil
 	}
 	var list []Destination
+	names := map[netip.Addr]string{}
 	for _, f := range []*api.Family{familyIPv4, familyIPv6} {
 		r := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: f}
 		if p.IsValid() {
 			if p.Addr().Is4() != (f == familyIPv4) {
 				continue
 			}
-			r.Prefixes = []*api.TableLookupPrefix{{Prefix: p.Masked().String(), Type: api.TableLookupPrefix_LONGER}}
+			r.Prefixes = []*api.TableLookupPrefix{{Prefix: p.Masked().String(), Type: how}}
 		}
 		var d decoder
 		d.addresses = map[string]netip.Addr{}
 		if err := s.server.ListPath(ctx, r, func(a *api.Destination) {
-			if prefix, err := netip.ParsePrefix(a.Prefix); err == nil {
-				list = append(list, destination(&d, prefix, a.Paths, c.speaker.ASN))
+			prefix, err := netip.ParsePrefix(a.Prefix)
+			if err != nil {
+				return
+			}
+			list = append(list, destination(&d, prefix, a.Paths, c.speaker.ASN))
+			for i := range list[len(list)-1].Paths {
+				path := &list[len(list)-1].Paths[i]
+				path.PeerName = c.nameIn(names, path.Peer)
 			}
 		}); err != nil {
-			return fmt.Errorf("RIB: %w", err)
+			return nil, fmt.Errorf("RIB: %w", err)
 		}
 	}
-	slices.SortFunc(list, func(a, b Destination) int {
-		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
-	})
-	for _, d := range list {
-		yield(d)
+	return list, nil
+}
+
+// nameIn is the name of the peer's session, kept in names: few, of many paths.
+func (c *config) nameIn(names map[netip.Addr]string, peer netip.Addr) string {
+	name, ok := names[peer]
+	if !ok && peer.IsValid() {
+		p, _ := c.peerAt(peer)
+		name = p.Name
+		names[peer] = name
 	}
-	return ctx.Err()
+	return name
 }
 
 func destination(d *decoder, prefix netip.Prefix, paths []*api.Path, asn uint32) Destination {

@@ -24,11 +24,14 @@ type Session struct {
 	RouterID string       `json:"routerID,omitempty"`
 	// Since is when it came into State, or left established.
 	Since time.Time `json:"since"`
+	// HoldTime is what both sides have agreed on, in seconds; 0 before that.
+	HoldTime int `json:"holdTime,omitempty"`
 	// Restarting says that the peer restarts gracefully: its routes are kept.
 	Restarting bool `json:"restarting,omitempty"`
 	// Families have one entry for each family that is configured.
 	Families []SessionFamily `json:"families"`
-	// LastError is why the session ended last or does not come up, in words.
+	// LastError is why the session ended last or does not come up, in words. It stays
+	// when the session is up again; what only kept it from coming up does not.
 	LastError string    `json:"lastError,omitempty"`
 	ErrorAt   time.Time `json:"errorAt,omitzero"`
 }
@@ -51,6 +54,8 @@ type seen struct {
 	since time.Time
 	err   string
 	errAt time.Time
+	ended string // why the session ended last
+	endAt time.Time
 	said  string // the error that the log said last while it was down
 	// changes counts those of state.
 	changes int
@@ -95,8 +100,11 @@ func (s *Speaker) sawState(p *api.Peer) {
 	e.state = now
 	e.changes++
 	why, at := e.err, e.changes
-	if now == Established {
-		e.err, e.errAt, e.said = "", time.Time{}, ""
+	switch {
+	case now == Established:
+		e.err, e.errAt, e.said = e.ended, e.endAt, ""
+	case before == Established:
+		e.ended, e.endAt = e.err, e.errAt
 	}
 	s.countDown()
 	s.seenMu.Unlock()
@@ -113,6 +121,26 @@ func (s *Speaker) sawState(p *api.Peer) {
 		s.updates.change(func() { s.updates.sessions = true })
 	}
 	s.noteNeighbours(peer, p.GetConf().GetPeerGroup(), now)
+}
+
+// forgetSession forgets what was seen of a session that is taken down here. Where it
+// is made anew for a change of what, that is why it ended.
+func (s *Speaker) forgetSession(peer netip.Addr, what string) {
+	s.seenMu.Lock()
+	before := *s.seenOf(peer)
+	delete(s.seen, peer)
+	was := before.state == Established && what != ""
+	why := "reset by a change of " + what
+	if was {
+		e := s.seenOf(peer)
+		e.err, e.errAt = why, time.Now()
+		e.ended, e.endAt = e.err, e.errAt
+	}
+	s.countDown()
+	s.seenMu.Unlock()
+	if was {
+		s.log.Warn("BGP session down", "peer", s.nameOf(peer), "address", peer, "why", why)
+	}
 }
 
 // seenOf is called with seenMu held.
@@ -228,6 +256,9 @@ func session(p *api.Peer, of state.BGPPeer) Session {
 		Name: of.Name, Prefix: of.Prefix, ASN: of.ASN,
 		State: strings.ToLower(p.GetState().GetSessionState().String()), RouterID: p.GetState().GetRouterId(),
 		Restarting: p.GetGracefulRestart().GetPeerRestarting(),
+	}
+	if e.State == Established {
+		e.HoldTime = int(p.GetTimers().GetState().GetNegotiatedHoldTime())
 	}
 	e.Address, _ = netip.ParseAddr(p.GetState().GetNeighborAddress())
 	for _, f := range p.GetAfiSafis() {

@@ -1,7 +1,6 @@
 package bgp_test
 
 import (
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -33,6 +32,9 @@ func TestRoutesOverIPv6(t *testing.T) {
 		n.learns("fd00:10:244:2::/64", far6)
 		r.Withdraw("fd00:10:244:2::/64")
 		n.learns("fd00:10:244:2::/64")
+		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		has(t, r, "fd00:10:244:1::/64", false)
+		has(t, r, "10.244.1.0/24", true)
 	})
 }
 
@@ -228,26 +230,5 @@ func TestDynamicNeighbour(t *testing.T) {
 		n.want(speaker(64512))
 		n.learns("10.244.2.0/24")
 		bgptest.Eventually(t, "the session is gone", func() bool { return !r.Up(near4) }, r.Status)
-	})
-}
-
-// The listen port belongs to another: sessions that the speaker calls come up, and
-// it says what is amiss.
-func TestListenPortTaken(t *testing.T) {
-	alone(t, func(t *testing.T) {
-		h := wire(t)
-		taken, err := net.Listen("tcp4", "0.0.0.0:179")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer taken.Close()
-		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
-		n := open(t, bgp.Options{Restarting: true}) // whose end does not depend on the port either
-		n.want(speaker(64512), peer4(64513))
-		bgptest.Eventually(t, "up by calling", func() bool { return n.up(far4) }, r.Status)
-		bgptest.Eventually(t, "settled", n.isSettled, n.log.String)
-		if w := n.Warnings(); len(w) != 1 || !strings.Contains(w[0], "port 179") {
-			t.Errorf("warnings: %q", w)
-		}
 	})
 }

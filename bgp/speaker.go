@@ -41,22 +41,25 @@ type Speaker struct {
 	server    *server.BgpServer
 	serverLog *serverLog
 	updates   *updates
+	ctx       context.Context // until Close
 	cancel    context.CancelFunc
 
 	current  atomic.Pointer[config] // what is configured; never changed, only replaced
 	version  atomic.Uint64          // counts what may change how many routes a session has
 	maxPaths atomic.Int32
 
-	mu         sync.Mutex // of Apply, and all below
-	gate       *gate
-	warnings   []string
-	neighbours *neighbours
-	remembered map[netip.Addr]netip.Prefix // dynamic neighbours added by address
-	installed  *program
-	origins    origins
-	programs   int // compiled so far
-	generation int
-	originated map[netip.Prefix]originated
+	mu       sync.Mutex // of Apply, and all below
+	gate     *gate
+	warnings []string
+	// stopListening ends the wait for a port that another program has.
+	stopListening context.CancelFunc
+	neighbours    *neighbours
+	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
+	installed     *program
+	origins       origins
+	programs      int // compiled so far
+	generation    int
+	originated    map[netip.Prefix]originated
 
 	seenMu sync.Mutex
 	seen   map[netip.Addr]*seen
@@ -66,7 +69,7 @@ type Speaker struct {
 
 	limitMu sync.Mutex
 	limits  map[netip.Addr]time.Duration // how long each waited last
-	held    map[netip.Addr]bool          // dynamic neighbours that are held off
+	limited map[netip.Addr]*limited      // those that wait now
 }
 
 // Open starts a speaker that has nothing configured and listens nowhere. It opens
@@ -84,7 +87,7 @@ func Open(o Options) (*Speaker, error) {
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
 		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
-		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, held: map[netip.Addr]bool{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, limited: map[netip.Addr]*limited{},
 	}
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
@@ -94,14 +97,13 @@ func Open(o Options) (*Speaker, error) {
 	s.server = server.NewBgpServer(server.LoggerOption(s.serverLog))
 	go s.server.Serve()
 	s.current.Store(newConfig())
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(context.Background())
-	if err := s.watchServer(ctx); err != nil {
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.watchServer(s.ctx); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("BGP: %w", err)
 	}
 	if o.Restarting {
-		go s.settle(ctx)
+		go s.settle(s.ctx)
 	}
 	return s, nil
 }
@@ -130,23 +132,29 @@ func (s *Speaker) Close() { s.cancel() }
 
 // start makes GoBGP a speaker, with the lock held.
 func (s *Speaker) start(sp state.BGPSpeaker) error {
-	addresses, warning := listenable(sp.ListenPort)
-	port := sp.ListenPort
-	if len(addresses) == 0 {
-		port = -1
+	p := lookAtPort(sp.ListenPort)
+	number := sp.ListenPort
+	if len(p.free) == 0 {
+		number = -1
 	}
 	s.warnings = nil
-	if warning != "" {
+	if warning := p.warning(); warning != "" {
 		s.warnings = []string{warning}
 		s.log.Warn(warning)
 	}
 	if err := s.server.StartBgp(context.Background(), &api.StartBgpRequest{Global: &api.Global{
-		Asn: sp.ASN, RouterId: sp.RouterID.String(), ListenPort: int32(port), ListenAddresses: addresses, UseMultiplePaths: true,
+		Asn: sp.ASN, RouterId: sp.RouterID.String(), ListenPort: int32(number), ListenAddresses: p.free, UseMultiplePaths: true,
 	}}); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.stopListening = cancel
+	go s.listenWhenFree(ctx, p)
 	if s.restarting() {
-		g, err := s.openGate(sp.ASN, port)
+		if !p.takesIPv4() {
+			number = -1 // who has the port is not to be called
+		}
+		g, err := s.openGate(sp.ASN, number)
 		if err != nil {
 			s.log.Warn("BGP: peers that come late may see the end of the restart too early", "err", err)
 			return nil
@@ -158,6 +166,9 @@ func (s *Speaker) start(sp state.BGPSpeaker) error {
 
 // stop ends all sessions with a notification, with the lock held.
 func (s *Speaker) stop() error {
+	if s.stopListening != nil {
+		s.stopListening()
+	}
 	err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{})
 	s.installed, s.generation = nil, 0
 	clear(s.originated)
@@ -167,7 +178,13 @@ func (s *Speaker) stop() error {
 		s.gate = nil
 	}
 	s.seenMu.Lock()
-	clear(s.seen)
+	for peer, e := range s.seen {
+		if e.ended == "" {
+			delete(s.seen, peer)
+			continue
+		}
+		*e = seen{err: e.ended, errAt: e.endAt, ended: e.ended, endAt: e.endAt}
+	}
 	s.countDown()
 	s.seenMu.Unlock()
 	return err

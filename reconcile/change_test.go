@@ -88,20 +88,30 @@ func TestAPlanSaysWhatResetsASession(t *testing.T) {
 	peer := state.BGPPeer{Name: "tor", ASN: 64512, HoldTime: 90}
 	port := peer
 	port.Port = 1179
+	held := peer
+	held.HoldTime, held.MaxPrefixes = 30, 10
+	both := held
+	both.Port = 1179
 	renamed := peer
 	renamed.Name = "other"
 	for _, tc := range []struct {
-		step Step
-		want string
+		step  Step
+		want  string
+		later string
 	}{
-		{step(peer, port), "resets the session: port"},
-		{step(peer, renamed), ""},
-		{step(state.BGPSpeaker{ASN: 1}, state.BGPSpeaker{ASN: 2}), "resets every session: asn"},
-		{Step{Change: state.Change[state.Object]{Action: state.Add, After: peer}}, ""},
-		{step(rt("10.0.0.1/32", "a"), rt("10.0.0.1/32", "b")), ""},
+		{step(peer, port), "resets the session: port", ""},
+		{step(peer, held), "", "with the next session: hold-time"},
+		{step(peer, both), "resets the session: port", ""}, // so it counts at once
+		{step(peer, renamed), "", ""},
+		{step(state.BGPSpeaker{ASN: 1}, state.BGPSpeaker{ASN: 2}), "resets every session: asn", ""},
+		{Step{Change: state.Change[state.Object]{Action: state.Add, After: peer}}, "", ""},
+		{step(rt("10.0.0.1/32", "a"), rt("10.0.0.1/32", "b")), "", ""},
 	} {
 		if got := tc.step.Resets(); got != tc.want {
 			t.Errorf("%s: %q, not %q", tc.step.Change, got, tc.want)
+		}
+		if got := tc.step.Later(); got != tc.later {
+			t.Errorf("%s: %q, not %q", tc.step.Change, got, tc.later)
 		}
 	}
 }

@@ -75,13 +75,31 @@ func (p Plan) Text(paint func(state.Action, string) string) string {
 }
 
 func (s Step) note() string {
-	switch resets := s.Resets(); {
-	case s.Conflict != "":
-		return strings.TrimSpace(s.Origin + "  conflict, will not be made: " + s.Conflict)
-	case resets != "":
-		return strings.TrimSpace(s.Origin + "  " + resets)
+	notes := s.Origin
+	if s.Conflict != "" {
+		return strings.TrimSpace(notes + "  conflict, will not be made: " + s.Conflict)
 	}
-	return s.Origin
+	for _, text := range []string{s.Resets(), s.Later()} {
+		if text != "" {
+			notes += "  " + text
+		}
+	}
+	return strings.TrimSpace(notes)
+}
+
+// Later says that the change of a BGP session, or a part of it, counts when the
+// session is opened next, and which fields do; empty: all counts at once.
+func (s Step) Later() string {
+	before, ok1 := s.Before.(state.BGPPeer)
+	after, ok2 := s.After.(state.BGPPeer)
+	if !ok1 || !ok2 || s.Action != state.Modify || s.Resets() != "" {
+		return ""
+	}
+	fields := strings.Join(before.Later(after), ", ")
+	if fields == "" {
+		return ""
+	}
+	return "with the next session: " + fields
 }
 
 // Resets says that the change ends a BGP session, or all of them, and by which
@@ -118,6 +136,7 @@ type jsonStep struct {
 	Origin   string       `json:"origin,omitempty"`
 	Conflict string       `json:"conflict,omitempty"`
 	Resets   string       `json:"resets,omitempty"`
+	Later    string       `json:"later,omitempty"`
 }
 
 // MarshalJSON gives the steps with their objects' fields, and the counts.
@@ -127,7 +146,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		key := s.Object().Key()
 		steps = append(steps, jsonStep{
 			Action: s.Action, Kind: key.Kind, ID: key.ID, Text: s.Change.String(),
-			Before: s.Before, After: s.After, Origin: s.Origin, Conflict: s.Conflict, Resets: s.Resets(),
+			Before: s.Before, After: s.After, Origin: s.Origin, Conflict: s.Conflict, Resets: s.Resets(), Later: s.Later(),
 		})
 	}
 	add, change, del := p.Count()

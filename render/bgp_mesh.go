@@ -96,9 +96,8 @@ func meshAddresses(self, n *desired.Node) (own, its netip.Addr, ok bool) {
 	return own, its, false
 }
 
-// dials says which of two speakers of plumb calls the other: the one with the lower
-// address. Two that call each other at once get in each other's way for half a
-// minute (RFC 4271, 6.8, resolves one collision, and GoBGP makes the next).
+// dials says which of two nodes calls the other: the one with the lower address. Both
+// might (RFC 4271, 6.8); but with one, no connection is made to be closed again.
 func dials(own, its netip.Addr) bool { return own.Less(its) }
 
 func shareSubnet(a, b *desired.Node) bool {

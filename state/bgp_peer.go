@@ -114,8 +114,8 @@ func (p BGPPeer) Families() []string {
 
 // Resets says which changes from p to after end the session, so that the routes
 // of both sides go and come again, in the words of Fields; none: the change takes
-// effect on the living session. Name, filters, Reflect, NextHopSelf and the next
-// hops never do.
+// effect on the living session, or is one that Later names. Name, filters, Reflect,
+// NextHopSelf, the next hops and MaxPrefixes never do.
 func (p BGPPeer) Resets(after BGPPeer) []string {
 	var out []string
 	differs := func(name string, d bool) {
@@ -132,10 +132,21 @@ func (p BGPPeer) Resets(after BGPPeer) []string {
 	differs("min-ttl", p.MinTTL != after.MinTTL)
 	differs("password", p.PasswordID != after.PasswordID)
 	differs("client-of-cluster", p.ClusterID != after.ClusterID)
-	differs("max-prefixes", p.MaxPrefixes != after.MaxPrefixes)
 	differs("families", p.IPv4 != after.IPv4 || p.IPv6 != after.IPv6)
-	differs("hold-time", p.HoldTime != after.HoldTime)
-	differs("restart-time", p.RestartTime != after.RestartTime)
+	differs("restart-time", (p.RestartTime == 0) != (after.RestartTime == 0)) // a capability
+	return out
+}
+
+// Later says which changes from p to after count from the next session on, in the
+// words of Fields: what both sides told each other when they opened this one.
+func (p BGPPeer) Later(after BGPPeer) []string {
+	var out []string
+	if p.HoldTime != after.HoldTime {
+		out = append(out, "hold-time")
+	}
+	if p.RestartTime != after.RestartTime {
+		out = append(out, "restart-time")
+	}
 	return out
 }
 

@@ -78,14 +78,18 @@ func TestRulesComeBack(t *testing.T) {
 // A field of a session that is not named here is one that nobody has thought
 // about.
 func TestResets(t *testing.T) {
-	never := []string{"Name", "PasswordFile", "NextHopSelf", "NextHop4", "NextHop6", "Import", "Export", "Reflect"}
+	never := []string{"Name", "PasswordFile", "NextHopSelf", "NextHop4", "NextHop6", "Import", "Export", "Reflect", "MaxPrefixes"}
+	later := []string{"HoldTime", "RestartTime"}
 	identity := []string{"Address", "Prefix"} // another session
 	active := fullPeer
 	active.Passive = false
 	changeEachField(t, active, reflect.ValueOf(active), func(changed Object, name string) {
-		want := !slices.Contains(never, name) && !slices.Contains(identity, name)
-		if name == "Passive" {
-			return // as it was
+		want := !slices.Contains(never, name) && !slices.Contains(identity, name) && !slices.Contains(later, name)
+		if got := active.Later(changed.(BGPPeer)); (len(got) > 0) != slices.Contains(later, name) {
+			t.Errorf("a change of %s counts later: %v", name, got)
+		}
+		if name == "Passive" || name == "RestartTime" {
+			return // as it was; to or from none
 		}
 		if got := active.Resets(changed.(BGPPeer)); (len(got) > 0) != want {
 			t.Errorf("a change of %s resets: %v", name, got)
@@ -93,6 +97,11 @@ func TestResets(t *testing.T) {
 	})
 	if got := strings.Join(BGPResets(active, fullPeer), " "); got != "passive" {
 		t.Errorf("to call, and to be called: %q", got)
+	}
+	ungraceful := active
+	ungraceful.RestartTime = 0
+	if got := BGPResets(active, ungraceful); !slices.Equal(got, []string{"restart-time"}) {
+		t.Errorf("no graceful restart any more: %q", got)
 	}
 	implicit := active
 	implicit.Port = 0

@@ -66,7 +66,7 @@ func apply(ctx context.Context, o *options, confirm time.Duration) error {
 		return err
 	}
 	o.warn(l, once.Warnings())
-	o.sayLeftOut(l, nil)
+	o.sayLeftOut(l, nil, false)
 	if confirm > 0 && !p.Empty() {
 		return applyUnlessConfirmed(ctx, o, once, p, confirm)
 	}

@@ -64,7 +64,7 @@ func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
 		}
 		since := "-"
 		if !p.Since.IsZero() {
-			since = age(now, p.Since)
+			since = lately(now, p.Since)
 		}
 		lead := []string{p.Name, p.Address.String(), strconv.FormatUint(uint64(p.ASN), 10), state, since}
 		for i, f := range p.Families {
@@ -72,9 +72,7 @@ func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
 			if i == 0 {
 				why = lastError(&p, now)
 			}
-			row := slices.Concat(lead, []string{
-				f.Family, strconv.FormatUint(f.Received, 10), strconv.FormatUint(f.Accepted, 10), strconv.FormatUint(f.Sent, 10), why,
-			})
+			row := slices.Concat(lead, []string{f.Family}, counts(&p, &f), []string{why})
 			fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 			lead = make([]string, len(lead)) // said once
 		}
@@ -82,11 +80,34 @@ func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
 	_ = w.Flush()
 }
 
+// counts are there while the peer's routes are.
+func counts(p *bgp.Session, f *bgp.SessionFamily) []string {
+	switch {
+	case p.State == bgp.Established:
+		return []string{strconv.FormatUint(f.Received, 10), strconv.FormatUint(f.Accepted, 10), strconv.FormatUint(f.Sent, 10)}
+	case p.Restarting:
+		return []string{strconv.FormatUint(f.Received, 10), "-", "-"}
+	}
+	return []string{"-", "-", "-"}
+}
+
 func lastError(p *bgp.Session, now time.Time) string {
 	if p.LastError == "" || p.ErrorAt.IsZero() {
 		return p.LastError
 	}
-	return p.LastError + " (" + age(now, p.ErrorAt) + " ago)"
+	return p.LastError + " (" + lately(now, p.ErrorAt) + " ago)"
+}
+
+// lately is how long ago something was, in two units at most: sessions last for weeks.
+func lately(now, then time.Time) string {
+	const day = 24 * time.Hour
+	switch d := now.Sub(then); {
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return age(now, then)
 }
 
 // bgpLine is the speaker in one line.
@@ -109,20 +130,21 @@ func bgpLine(s *agent.BGPStatus) string {
 
 func bgpRoutesCommand(o *options) *cobra.Command {
 	return o.printing(&cobra.Command{
-		Use:   "routes [PREFIX]",
+		Use:   "routes [PREFIX | ADDRESS]",
 		Short: "print the BGP routes that this node knows",
-		Long: "Print all paths of the prefixes within PREFIX, or of all: which is the best, why, and whether its\n" +
-			"route is in the kernel, or why not. * marks the best paths, > those whose route is installed.\n" +
+		Long: "Print all paths of the prefixes within PREFIX, of the prefix by which ADDRESS is reached, or of all:\n" +
+			"which is the best, why, and whether its route is in the kernel, or why not. * marks the best paths,\n" +
+			"> those whose route is installed.\n" +
 			"Exit status: 0 printed, 2 no agent answers, or the node speaks no BGP.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/bgp/routes"
 			if len(args) == 1 {
-				p, err := parsePrefix(args[0])
+				query, err := ribQuery(args[0])
 				if err != nil {
 					return err
 				}
-				path += "?prefix=" + url.QueryEscape(p.String())
+				path += query
 			}
 			return printRIB(cmd.Context(), o, path)
 		},
@@ -141,16 +163,16 @@ func printRIB(ctx context.Context, o *options, path string) error {
 	return nil
 }
 
-// parsePrefix takes an address for the prefix that is it alone.
-func parsePrefix(text string) (netip.Prefix, error) {
+// ribQuery asks for what lies in a prefix, or for the way to an address.
+func ribQuery(text string) (string, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
+		return "?for=" + url.QueryEscape(a.String()), nil
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return p, fmt.Errorf("%q is no prefix; write one such as 10.244.0.0/16", text)
+		return "", fmt.Errorf("%q is no prefix; write one such as 10.244.0.0/16, or an address", text)
 	}
-	return p.Masked(), nil
+	return "?prefix=" + url.QueryEscape(p.Masked().String()), nil
 }
 
 func printRoutes(out io.Writer, list []agent.RIBRoute) {
@@ -194,11 +216,18 @@ func hop(p *bgp.RIBPath) string {
 	return p.NextHop.String()
 }
 
+// peer is the name of who announced the path; with the address where the next hop
+// does not tell it.
 func peer(p *bgp.RIBPath) string {
-	if !p.Peer.IsValid() {
+	switch {
+	case !p.Peer.IsValid():
 		return ""
+	case p.PeerName == "":
+		return p.Peer.String()
+	case p.Peer == p.NextHop:
+		return p.PeerName
 	}
-	return p.Peer.String()
+	return p.PeerName + " " + p.Peer.String()
 }
 
 func asPath(p *bgp.RIBPath) string {
@@ -212,6 +241,9 @@ func asPath(p *bgp.RIBPath) string {
 // why is the reason of the selection, and, of the first path, what became of it.
 func why(r *agent.RIBRoute, n int) string {
 	text := r.Paths[n].Why
+	if len(r.Paths) == 1 && r.WhyNot != "" && !r.Installed {
+		text = "" // there was nothing to choose from
+	}
 	if r.Paths[n].Stale {
 		text += "; its peer restarts"
 	}

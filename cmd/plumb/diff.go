@@ -19,6 +19,7 @@ func diffCommand(o *options) *cobra.Command {
 		Short: "print what apply would change, and change nothing",
 		Long: "Compare the node with its state file: one line an object, + to add, - to delete, ~ to change\n" +
 			"(old -> new), with the line of the file or the endpoint that asks for it.\n" +
+			"BGP sessions and learned routes are the running agent's; without one they are left out.\n" +
 			"Exit status: 0 no difference, 1 differences, 2 error.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), o, against) },
@@ -32,9 +33,13 @@ func diff(ctx context.Context, o *options, against string) error {
 	if err != nil {
 		return err
 	}
-	var running *agent.BGPState
-	if against == "" {
-		running = o.runningBGP(ctx)
+	running := o.runningBGP(ctx)
+	var have state.Snapshot
+	if against != "" {
+		if have, err = readSnapshot(against); err != nil {
+			return err
+		}
+		running = agent.BGPOf(have, running)
 	}
 	once, err := agent.NewOnce(ctx, l, o.node, o.stateDir, running)
 	if err != nil {
@@ -43,16 +48,12 @@ func diff(ctx context.Context, o *options, against string) error {
 	defer once.Close()
 	var p reconcile.Plan
 	if against != "" {
-		var have state.Snapshot
-		if have, err = readSnapshot(against); err != nil {
-			return err
-		}
 		p = once.Against(have)
 	} else if p, err = once.Plan(ctx); err != nil {
 		return err
 	}
 	o.warn(l, once.Warnings())
-	o.sayLeftOut(l, running)
+	o.sayLeftOut(l, running, against != "")
 	if err := o.printPlan(p); err != nil {
 		return err
 	}
@@ -73,14 +74,20 @@ func (o *options) runningBGP(ctx context.Context) *agent.BGPState {
 }
 
 // sayLeftOut says on stderr what of BGP is not compared.
-func (o *options) sayLeftOut(l *agent.Loaded, running *agent.BGPState) {
+func (o *options) sayLeftOut(l *agent.Loaded, running *agent.BGPState, snapshot bool) {
+	says := func(text string) { fmt.Fprintln(o.stderr, "plumb: "+text) }
 	switch {
-	case running == nil && l.File.BGP != nil:
-		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: only a running agent knows them, and none answers")
-	case running != nil && running.Drained:
-		fmt.Fprintln(o.stderr, "plumb: BGP sessions and learned routes are left out of the comparison: the agent is drained for maintenance")
-	case running != nil && !running.Settled && l.File.BGP != nil:
-		fmt.Fprintln(o.stderr, "plumb: the agent has restarted and not heard from all peers yet: routes that were learned before stay")
+	case l.File.BGP == nil && (running == nil || !running.Drained):
+	case running == nil && snapshot:
+		says("BGP sessions and learned routes are left out of the comparison: the snapshot was taken where no agent with BGP ran")
+	case running == nil:
+		says("BGP sessions and learned routes are left out of the comparison: only a running agent knows them, and none answers")
+	case running.Drained:
+		says("BGP sessions and learned routes are left out of the comparison: the agent is drained for maintenance")
+	case running.Learned == nil:
+		says("learned routes are left out of the comparison: only a running agent knows them, and none answers")
+	case !running.Settled:
+		says("the agent has restarted and not heard from all peers yet: routes that were learned before stay")
 	}
 }
 

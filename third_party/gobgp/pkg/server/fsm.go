@@ -182,6 +182,9 @@ type fsm struct {
 	reason               *fsmStateReason
 	conn                 net.Conn
 	connCh               chan net.Conn
+	dialed               net.Conn    // the last connection that was dialed
+	second               *secondConn // a connection that collides with conn
+	adopted              *secondConn // conn, where it was a second one and is not read from yet
 	idleHoldTime         float64
 	opensentHoldTime     float64
 	adminState           adminState
@@ -276,7 +279,7 @@ func newFSM(gConf *oc.Global, pConf *oc.Neighbor, logger log.Logger) *fsm {
 		state:                bgp.BGP_FSM_IDLE,
 		outgoingCh:           channels.NewInfiniteChannel(),
 		incomingCh:           channels.NewInfiniteChannel(),
-		connCh:               make(chan net.Conn, 1),
+		connCh:               make(chan net.Conn, 2), // one that was dialed and one that was accepted
 		opensentHoldTime:     float64(holdtimeOpensent),
 		adminState:           adminState,
 		adminStateCh:         make(chan adminStateOperation, 1),
@@ -389,6 +392,7 @@ type fsmHandler struct {
 	outgoing         *channels.InfiniteChannel
 	holdTimerResetCh chan bool
 	sentNotification *bgp.BGPMessage
+	lastNotification *bgp.BGPMessage // that the established session's sender has begun to send
 	ctx              context.Context
 	ctxCancel        context.CancelFunc
 	wg               *sync.WaitGroup
@@ -526,6 +530,11 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 	}()
 
 	tick := minConnectRetryInterval
+	fsm.lock.RLock()
+	if fsm.reason != nil && fsm.reason.Type == fsmReadFailed {
+		tick = retryInterval // an attempt came to nothing just now
+	}
+	fsm.lock.RUnlock()
 	for {
 		r := rand.New(rand.NewSource(time.Now().UnixNano()))
 		timer := time.NewTimer(time.Duration(r.Intn(tick*1000)+tick*1000) * time.Millisecond)
@@ -566,6 +575,9 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 			conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
 			select {
 			case <-ctx.Done():
+				if err == nil {
+					conn.Close()
+				}
 				fsm.logger.Debug("stop connect loop",
 					log.Fields{
 						"Topic": "Peer",
@@ -575,6 +587,9 @@ func (h *fsmHandler) connectLoop(ctx context.Context, wg *sync.WaitGroup) {
 			}
 
 			if err == nil {
+				fsm.lock.Lock()
+				fsm.dialed = conn
+				fsm.lock.Unlock()
 				select {
 				case fsm.connCh <- conn:
 					return
@@ -687,6 +702,10 @@ func (h *fsmHandler) active(ctx context.Context) (bgp.FSMState, *fsmStateReason)
 }
 
 func setPeerConnTTL(fsm *fsm) error {
+	return setConnTTL(fsm, fsm.conn)
+}
+
+func setConnTTL(fsm *fsm, conn net.Conn) error {
 	ttl := 0
 	ttlMin := 0
 
@@ -706,12 +725,12 @@ func setPeerConnTTL(fsm *fsm) error {
 	}
 
 	if ttl != 0 {
-		if err := setTCPTTLSockopt(fsm.conn.(*net.TCPConn), ttl); err != nil {
+		if err := setTCPTTLSockopt(conn.(*net.TCPConn), ttl); err != nil {
 			return fmt.Errorf("failed to set TTL %d: %w", ttl, err)
 		}
 	}
 	if ttlMin != 0 {
-		if err := setTCPMinTTLSockopt(fsm.conn.(*net.TCPConn), ttlMin); err != nil {
+		if err := setTCPMinTTLSockopt(conn.(*net.TCPConn), ttlMin); err != nil {
 			return fmt.Errorf("failed to set minimal TTL %d: %w", ttlMin, err)
 		}
 	}
@@ -1341,11 +1360,15 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 
 	fsm.lock.Lock()
 	m := buildopen(fsm.gConf, fsm.pConf)
+	adopted := fsm.adopted
+	fsm.adopted = nil
 	fsm.lock.Unlock()
 
-	b, _ := m.Serialize()
-	fsm.conn.Write(b)
-	fsm.bgpMessageStateUpdate(m.Header.Type, false)
+	if adopted == nil {
+		b, _ := m.Serialize()
+		fsm.conn.Write(b)
+		fsm.bgpMessageStateUpdate(m.Header.Type, false)
+	}
 
 	h.msgCh = channels.NewInfiniteChannel()
 
@@ -1356,7 +1379,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 	var wg sync.WaitGroup
 	wg.Add(1)
 	defer wg.Wait()
-	go h.recvMessage(ctx, &wg)
+	if adopted == nil {
+		go h.recvMessage(ctx, &wg)
+	} else {
+		go h.recvAdopted(adopted, &wg)
+	}
 
 	// RFC 4271 P.60
 	// sets its HoldTimer to a large value
@@ -1375,14 +1402,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 			if !ok {
 				break
 			}
-			conn.Close()
-			fsm.lock.RLock()
-			fsm.logger.Warn("Closed an accepted connection",
-				log.Fields{
-					"Topic": "Peer",
-					"Key":   fsm.pConf.State.NeighborAddress,
-					"State": fsm.state.String()})
-			fsm.lock.RUnlock()
+			h.collide(conn)
+		case e := <-fsm.secondOpened():
+			if h.resolve(e) {
+				return bgp.BGP_FSM_OPENSENT, newfsmStateReason(fsmNewConnection, nil, nil)
+			}
 		case <-fsm.gracefulRestartTimer.C:
 			fsm.lock.RLock()
 			restarting := fsm.pConf.GracefulRestart.State.PeerRestarting
@@ -1644,14 +1668,11 @@ func (h *fsmHandler) openconfirm(ctx context.Context) (bgp.FSMState, *fsmStateRe
 			if !ok {
 				break
 			}
-			conn.Close()
-			fsm.lock.RLock()
-			fsm.logger.Warn("Closed an accepted connection",
-				log.Fields{
-					"Topic": "Peer",
-					"Key":   fsm.pConf.State.NeighborAddress,
-					"State": fsm.state.String()})
-			fsm.lock.RUnlock()
+			h.collide(conn)
+		case e := <-fsm.secondOpened():
+			if h.resolve(e) {
+				return bgp.BGP_FSM_OPENSENT, newfsmStateReason(fsmNewConnection, nil, nil)
+			}
 		case <-fsm.gracefulRestartTimer.C:
 			fsm.lock.RLock()
 			restarting := fsm.pConf.GracefulRestart.State.PeerRestarting
@@ -1788,6 +1809,11 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 			sendToStateReasonCh(fsmWriteFailed, nil)
 			conn.Close()
 			return fmt.Errorf("failed to set write deadline")
+		}
+		if m.Header.Type == bgp.BGP_MSG_NOTIFICATION {
+			fsm.lock.Lock()
+			h.lastNotification = m
+			fsm.lock.Unlock()
 		}
 		_, err = conn.Write(b)
 		if err != nil {
@@ -1984,6 +2010,10 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 			// it now.
 			h.outgoing.In() <- err
 			fsm.lock.RLock()
+			if m := h.lastNotification; m != nil && (err.Type == fsmReadFailed || err.Type == fsmWriteFailed) {
+				// The peer has closed the connection for what it was told.
+				err = *newfsmStateReason(fsmNotificationSent, m, nil)
+			}
 			if s := fsm.pConf.GracefulRestart.State; s.Enabled {
 				if (s.NotificationEnabled && err.Type == fsmNotificationRecv) ||
 					(err.Type == fsmNotificationSent &&
@@ -2067,6 +2097,8 @@ func (h *fsmHandler) loop(ctx context.Context, wg *sync.WaitGroup) error {
 	case bgp.BGP_FSM_ESTABLISHED:
 		nextState, reason = h.established(ctx)
 	}
+
+	nextState, reason = h.afterOpening(ctx, fsmState, nextState, reason)
 
 	fsm.lock.RLock()
 	fsm.reason = reason

@@ -1562,10 +1562,10 @@ func newMedActionFromApiStruct(a *api.MedAction) (*table.MedAction, error) {
 }
 
 func newLocalPrefActionFromApiStruct(a *api.LocalPrefAction) (*table.LocalPrefAction, error) {
-	if a == nil || a.Value == 0 {
+	if a == nil {
 		return nil, nil
 	}
-	return table.NewLocalPrefAction(a.Value)
+	return table.NewLocalPrefActionFromApiStruct(a.Value), nil
 }
 
 func newOriginActionFromApiStruct(a *api.OriginAction) (*table.OriginAction, error) {

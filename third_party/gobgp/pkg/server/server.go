@@ -2108,6 +2108,7 @@ func (s *BgpServer) StopBgp(ctx context.Context, r *api.StopBgpRequest) error {
 		for _, l := range s.listeners {
 			l.Close()
 		}
+		s.listeners = nil
 		s.bgpConfig.Global = oc.Global{}
 		return nil
 	}, false)

@@ -2578,6 +2578,12 @@ func NewLocalPrefAction(value uint32) (*LocalPrefAction, error) {
 	}, nil
 }
 
+// NewLocalPrefActionFromApiStruct takes 0 for a preference, the lowest (RFC 4271,
+// 5.1.5), where the configuration has it for none.
+func NewLocalPrefActionFromApiStruct(value uint32) *LocalPrefAction {
+	return &LocalPrefAction{value: value}
+}
+
 type OriginAction struct {
 	value oc.BgpOriginAttrType
 }
