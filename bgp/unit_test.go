@@ -41,14 +41,13 @@ func TestDecoder(t *testing.T) {
 	} {
 		want, hop := netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.hop)
 		p := apiPath(want, hop, []string{"1:2", "1:2:3"})
-		got, ok := d.prefix(p)
-		if !ok || got != want || d.nextHop(p) != hop {
-			t.Errorf("%s via %s: got %s via %s", want, hop, got, d.nextHop(p))
+		if got := d.nextHop(p); got != hop {
+			t.Errorf("%s via %s: got %s", want, hop, got)
 		}
 	}
-	for _, bad := range []*anypb.Any{{}, {TypeUrl: "x.IPAddressPrefix", Value: []byte{0xff}}, packed(&api.OriginAttribute{})} {
-		if p, ok := d.prefix(&api.Path{Nlri: bad}); ok {
-			t.Errorf("%v was taken for %s", bad, p)
+	for _, bad := range []*anypb.Any{{}, {TypeUrl: "x.NextHopAttribute", Value: []byte{0xff}}, packed(&api.OriginAttribute{})} {
+		if a := d.nextHop(&api.Path{Pattrs: []*anypb.Any{bad}}); a.IsValid() {
+			t.Errorf("%v was taken for %s", bad, a)
 		}
 	}
 	if a := d.address("<nil>"); a.IsValid() {
@@ -258,5 +257,36 @@ func TestOverlap(t *testing.T) {
 		if s := "[" + strings.Join(words, " ") + "]"; s != want {
 			t.Errorf("%s: %s, want %s", p, s, want)
 		}
+	}
+}
+
+// What changes again before anybody takes it is taken once, and prefixes of the same
+// paths share them.
+func TestUpdatesAreGathered(t *testing.T) {
+	u := newUpdates(false)
+	a, b, c := netip.MustParsePrefix("10.0.1.0/24"), netip.MustParsePrefix("10.0.2.0/24"), netip.MustParsePrefix("10.0.3.0/24")
+	one := []Path{{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("1.1.1.1")}}
+	two := []Path{{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("1.1.1.1")}}
+	u.change(func() {
+		u.put(a, one)
+		u.put(b, one)
+		u.put(c, two)
+		u.put(c, nil)
+		one[0].NextHop = netip.Addr{} // it is the caller's
+	})
+	got, news := u.take()
+	if !news || len(got.Updates) != 3 {
+		t.Fatalf("got %v", got.Updates)
+	}
+	first, second := got.Updates[0].Paths, got.Updates[1].Paths
+	if &first[0] != &second[0] || !first[0].NextHop.IsValid() || got.Updates[2].Paths != nil {
+		t.Errorf("got %v", got.Updates)
+	}
+	if again, news := u.take(); news || len(again.Updates) != 0 {
+		t.Errorf("again %v", again.Updates)
+	}
+	u.change(func() { u.put(b, nil) })
+	if got, _ := u.take(); len(got.Updates) != 1 || got.Updates[0].Prefix != b {
+		t.Errorf("got %v", got.Updates)
 	}
 }

@@ -48,7 +48,9 @@ func (s *Speaker) Next(ctx context.Context) (Batch, error) {
 // updates gathers what changed until somebody takes it.
 type updates struct {
 	mu        sync.Mutex
-	paths     map[netip.Prefix][]Path
+	list      []Update
+	at        map[netip.Prefix]int // in list
+	last      []Path               // of the prefix before, which the next one mostly shares
 	endOfRIBs []EndOfRIB
 	settled   bool
 	sessions  bool
@@ -57,9 +59,30 @@ type updates struct {
 }
 
 func newUpdates(settled bool) *updates {
-	u := &updates{paths: map[netip.Prefix][]Path{}, settled: settled, news: settled, bell: make(chan struct{}, 1)}
+	u := &updates{at: map[netip.Prefix]int{}, settled: settled, news: settled, bell: make(chan struct{}, 1)}
 	u.ring()
 	return u
+}
+
+// put notes the best paths of a prefix, with the lock held. It does not keep paths:
+// prefixes that came together share one list of them.
+func (u *updates) put(p netip.Prefix, paths []Path) {
+	switch {
+	case len(paths) == 0:
+		paths = nil
+	case slices.Equal(paths, u.last):
+		paths = u.last
+	default:
+		paths = slices.Clone(paths)
+		u.last = paths
+	}
+	i, ok := u.at[p]
+	if ok {
+		u.list[i].Paths = paths
+		return
+	}
+	u.at[p] = len(u.list)
+	u.list = append(u.list, Update{p, paths})
 }
 
 func (u *updates) next(ctx context.Context) (Batch, error) {
@@ -77,14 +100,15 @@ func (u *updates) next(ctx context.Context) (Batch, error) {
 
 func (u *updates) take() (Batch, bool) {
 	u.mu.Lock()
-	paths, b := u.paths, Batch{EndOfRIBs: u.endOfRIBs, Settled: u.settled, Sessions: u.sessions}
+	defer u.mu.Unlock()
+	b := Batch{Updates: u.list, EndOfRIBs: u.endOfRIBs, Settled: u.settled, Sessions: u.sessions}
 	news := u.news
-	u.paths, u.endOfRIBs, u.sessions, u.news = map[netip.Prefix][]Path{}, nil, false, false
-	u.mu.Unlock()
-	b.Updates = make([]Update, 0, len(paths))
-	for prefix, list := range paths {
-		b.Updates = append(b.Updates, Update{prefix, list})
+	u.endOfRIBs, u.sessions, u.news = nil, false, false
+	u.list = nil
+	if len(u.at) > 1<<10 { // a map that was once large is slow to clear for ever
+		u.at = map[netip.Prefix]int{}
 	}
+	clear(u.at)
 	return b, news
 }
 
@@ -102,22 +126,4 @@ func (u *updates) change(f func()) {
 	u.news = true
 	u.mu.Unlock()
 	u.ring()
-}
-
-// best sorts paths, drops those of a next hop that is there already, and keeps the
-// first of them.
-func best(paths []Path, most int) []Path {
-	if len(paths) > 1 {
-		slices.SortFunc(paths, func(a, b Path) int {
-			if d := a.NextHop.Compare(b.NextHop); d != 0 {
-				return d
-			}
-			return a.Peer.Compare(b.Peer)
-		})
-		paths = slices.CompactFunc(paths, func(a, b Path) bool { return a.NextHop == b.NextHop })
-	}
-	if most > 0 && len(paths) > most {
-		paths = paths[:most]
-	}
-	return slices.Clip(paths)
 }

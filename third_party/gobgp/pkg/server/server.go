@@ -204,6 +204,7 @@ type BgpServer struct {
 	roaManager   *roaManager
 	shutdownWG   *sync.WaitGroup
 	watcherMap   map[watchEventType][]*watcher
+	best         bestChanges
 	zclient      *zebraClient
 	bmpManager   *bmpClientManager
 	mrtManager   *mrtManager
@@ -875,6 +876,10 @@ func (s *BgpServer) notifyBestWatcher(best []*table.Path, multipath [][]*table.P
 		// Note: If best path selection disabled, no best path to notify.
 		return
 	}
+	s.best.note(best, multipath)
+	if !s.isWatched(watchEventTypeBestPath) {
+		return
+	}
 	m := make(map[uint32]bool)
 	clonedM := make([][]*table.Path, len(multipath))
 	for i, pathList := range multipath {
@@ -1365,6 +1370,7 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 			s.propagateUpdateToNeighbors(rib, peer, path, dsts, true)
 		}
 	}
+	s.best.tell()
 }
 
 func dstsToPaths(id string, as uint32, dsts []*table.Update) ([]*table.Path, []*table.Path, [][]*table.Path) {
@@ -1864,6 +1870,7 @@ func (s *BgpServer) handleFSMMessage(peer *peer, e *fsmMsg) {
 						PeerInfo: peerInfo,
 					}
 					s.notifyWatcher(watchEventTypeEor, ev)
+					s.best.endOfRIB(peerInfo.Address, f)
 					for i, a := range peerAfiSafis {
 						if a.State.Family == f {
 							peer.fsm.lock.Lock()
