@@ -1268,6 +1268,15 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 		rib = s.rsRib
 	}
 
+	policyOptions := &table.PolicyOptions{
+		Validate: s.roaTable.Validate,
+	}
+	if !rs && peer != nil {
+		peer.fsm.lock.RLock()
+		policyOptions.Info = peer.fsm.peerInfo
+		peer.fsm.lock.RUnlock()
+	}
+
 	for _, path := range pathList {
 		if vrf {
 			peer.fsm.lock.RLock()
@@ -1279,16 +1288,6 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 			}
 		}
 
-		policyOptions := &table.PolicyOptions{
-			Validate: s.roaTable.Validate,
-		}
-
-		if !rs && peer != nil {
-			peer.fsm.lock.RLock()
-			policyOptions.Info = peer.fsm.peerInfo
-			peer.fsm.lock.RUnlock()
-		}
-
 		if p := s.policy.ApplyPolicy(tableId, table.POLICY_DIRECTION_IMPORT, path, policyOptions); p != nil {
 			path = p
 		} else {
@@ -1296,7 +1295,9 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 		}
 
 		if !rs {
-			s.notifyPostPolicyUpdateWatcher(peer, []*table.Path{path})
+			if s.isWatched(watchEventTypePostUpdate) {
+				s.notifyPostPolicyUpdateWatcher(peer, []*table.Path{path})
+			}
 
 			// RFC4684 Constrained Route Distribution 6. Operation
 			//
