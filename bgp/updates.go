@@ -18,7 +18,7 @@ type Path struct {
 // withdrawn, or this node itself originates it.
 type Update struct {
 	Prefix netip.Prefix
-	Paths  []Path
+	Paths  []Path // must not be changed: prefixes share it
 }
 
 // EndOfRIB says that a peer has sent all that it has (RFC 4724).
@@ -29,7 +29,9 @@ type EndOfRIB struct {
 
 // Batch is what changed since the last call of Next.
 type Batch struct {
-	Updates   []Update // in no particular order, each prefix once
+	// Updates are in the order in which they happened. A prefix that changed again
+	// may be there again; what came last counts.
+	Updates   []Update
 	EndOfRIBs []EndOfRIB
 	// Settled says that the time of restart is over: every session has sent its
 	// End-of-RIB, or cannot, or had its time. It stays true. A speaker that was not
@@ -39,8 +41,8 @@ type Batch struct {
 	Sessions bool
 }
 
-// Next waits until something changes and gives it, coalesced. One goroutine at a
-// time may call it.
+// Next waits until something changes and gives all that has. One goroutine at a time
+// may call it.
 func (s *Speaker) Next(ctx context.Context) (Batch, error) {
 	return s.updates.next(ctx)
 }
@@ -49,8 +51,8 @@ func (s *Speaker) Next(ctx context.Context) (Batch, error) {
 type updates struct {
 	mu        sync.Mutex
 	list      []Update
-	at        map[netip.Prefix]int // in list
-	last      []Path               // of the prefix before, which the next one mostly shares
+	last      []Path // of the prefix before, which the next one mostly shares
+	most      int    // of list, before repetitions are dropped
 	endOfRIBs []EndOfRIB
 	settled   bool
 	sessions  bool
@@ -58,8 +60,12 @@ type updates struct {
 	bell      chan struct{}
 }
 
+// listed is how long the list gets at least before repetitions are looked for: a map
+// of all prefixes costs as much as all else that is done here.
+const listed = 1 << 16
+
 func newUpdates(settled bool) *updates {
-	u := &updates{at: map[netip.Prefix]int{}, settled: settled, news: settled, bell: make(chan struct{}, 1)}
+	u := &updates{most: listed, settled: settled, news: settled, bell: make(chan struct{}, 1)}
 	u.ring()
 	return u
 }
@@ -76,13 +82,29 @@ func (u *updates) put(p netip.Prefix, paths []Path) {
 		paths = slices.Clone(paths)
 		u.last = paths
 	}
-	i, ok := u.at[p]
-	if ok {
-		u.list[i].Paths = paths
-		return
+	if len(u.list) == cap(u.list) { // append would grow it by a quarter
+		u.list = slices.Grow(u.list, max(len(u.list), 64))
 	}
-	u.at[p] = len(u.list)
 	u.list = append(u.list, Update{p, paths})
+	if len(u.list) >= u.most { // nobody takes them, and prefixes may flap on and on
+		u.list = lastOfEach(u.list)
+		u.most = max(listed, 2*len(u.list))
+	}
+}
+
+// lastOfEach drops of each prefix all but the last update.
+func lastOfEach(list []Update) []Update {
+	at := make(map[netip.Prefix]int, len(list))
+	for i := range list {
+		at[list[i].Prefix] = i
+	}
+	out := make([]Update, 0, len(at))
+	for i, u := range list {
+		if at[u.Prefix] == i {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 func (u *updates) next(ctx context.Context) (Batch, error) {
@@ -104,11 +126,7 @@ func (u *updates) take() (Batch, bool) {
 	b := Batch{Updates: u.list, EndOfRIBs: u.endOfRIBs, Settled: u.settled, Sessions: u.sessions}
 	news := u.news
 	u.endOfRIBs, u.sessions, u.news = nil, false, false
-	u.list = nil
-	if len(u.at) > 1<<10 { // a map that was once large is slow to clear for ever
-		u.at = map[netip.Prefix]int{}
-	}
-	clear(u.at)
+	u.list, u.most = nil, listed
 	return b, news
 }
 
