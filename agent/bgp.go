@@ -231,11 +231,13 @@ func (a *agent) startBGP(ctx context.Context, k *Kernel) {
 // pump carries what the speaker learns into the loop. It waits until the loop has
 // taken a batch: what comes meanwhile is the next.
 func (a *agent) pump(ctx context.Context, k *Kernel, sp *bgp.Speaker) {
+	many := newBurst()
 	for {
 		b, err := sp.Next(ctx)
 		if err != nil {
 			return
 		}
+		many.came(len(b.Updates))
 		if a.loop.Ask(ctx, func(e *reconcile.Engine) {
 			if a.sources.bgp.drained {
 				return

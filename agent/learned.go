@@ -25,6 +25,12 @@ type learned struct {
 	taken   map[netip.Prefix]string // by a route of another owner
 	holding bool                    // routes of an earlier run stay as they are
 	key     []byte
+	buf     []reconcile.Changed // of take
+	last    struct {            // what via gave, for the next prefix is mostly of the same paths
+		via   *via
+		class int
+		paths []bgp.Path
+	}
 }
 
 // via is a set of paths, and where they lead.
@@ -57,7 +63,7 @@ func (l *learned) take(updates []bgp.Update) error {
 	if l.render == nil {
 		return nil // they are of a speaker that is on its way out
 	}
-	var b batch
+	b := batch{changes: slices.Grow(l.buf, len(updates))}
 	for _, u := range updates {
 		before := l.at[u.Prefix]
 		if len(u.Paths) == 0 {
@@ -76,22 +82,42 @@ func (l *learned) take(updates []bgp.Update) error {
 			l.release(before)
 		}
 	}
-	return b.apply(l.engine)
+	err := b.apply(l.engine)
+	clear(b.changes)
+	if cap(b.changes) <= keptChanges {
+		l.buf = b.changes[:0]
+	}
+	return err
 }
+
+// keptChanges is how large a list is kept for the next.
+const keptChanges = 1 << 15
 
 // batch gathers what the engine is told at once.
 type batch struct {
-	wanted  []render.Wanted
-	dropped []state.Key
+	changes []reconcile.Changed
 }
 
-func (b *batch) drop(r state.Route) { b.dropped = append(b.dropped, r.Key()) }
+func (b *batch) drop(r state.Route) {
+	b.changes = append(b.changes, reconcile.Changed{Dropped: r.Key()})
+}
 
 func (b *batch) apply(e *reconcile.Engine) error {
-	if len(b.wanted)+len(b.dropped) == 0 {
+	if len(b.changes) == 0 {
 		return nil
 	}
-	return e.Change(learnedSource, b.wanted, b.dropped)
+	return e.Change(learnedSource, b.changes)
+}
+
+// wanted is what the batch wants, where it is all that there is.
+func (b *batch) wanted() []render.Wanted {
+	out := make([]render.Wanted, 0, len(b.changes))
+	for _, c := range b.changes {
+		if c.Object != nil {
+			out = append(out, c.Wanted)
+		}
+	}
+	return out
 }
 
 // route is one to the prefix, for its key.
@@ -119,13 +145,22 @@ func (l *learned) put(b *batch, p netip.Prefix, v *via) {
 			return
 		}
 	}
-	b.wanted = append(b.wanted, render.Wanted{Object: r, Origin: v.origin})
+	b.changes = append(b.changes, reconcile.Changed{Wanted: render.Wanted{Object: r, Origin: v.origin}})
 }
 
 // via finds the paths of an update, or makes them known.
 func (l *learned) via(u bgp.Update) *via {
-	k := l.key[:0]
-	k = append(k, byte(l.render.Class(u.Prefix)), byte(l.render.Class(u.Prefix)>>8))
+	class := l.render.Class(u.Prefix)
+	if last := &l.last; last.via != nil && last.class == class && &last.paths[0] == &u.Paths[0] && len(last.paths) == len(u.Paths) {
+		return last.via
+	}
+	v := l.find(class, u)
+	l.last.via, l.last.class, l.last.paths = v, class, u.Paths
+	return v
+}
+
+func (l *learned) find(class int, u bgp.Update) *via {
+	k := append(l.key[:0], byte(class), byte(class>>8))
 	for _, p := range u.Paths {
 		k = p.NextHop.AppendTo(k)
 		k = append(k, ' ')
@@ -158,6 +193,9 @@ func (l *learned) nameOrigin(v *via) {
 func (l *learned) release(v *via) {
 	if v.users--; v.users == 0 {
 		delete(l.vias, v.key)
+		if l.last.via == v {
+			l.last.via = nil
+		}
 	}
 }
 
@@ -170,6 +208,7 @@ func (l *learned) configure(r *render.Learned, name func(netip.Addr) string) err
 		clear(l.at)
 		clear(l.vias)
 		clear(l.taken)
+		l.last.via = nil
 		return l.engine.SetSource(learnedSource, nil)
 	}
 	if before == nil {
@@ -199,6 +238,7 @@ func (l *learned) configure(r *render.Learned, name func(netip.Addr) string) err
 func (l *learned) again() error {
 	all := l.at
 	l.at, l.vias = make(map[netip.Prefix]*via, len(all)), map[string]*via{}
+	l.last.via = nil
 	clear(l.taken)
 	var b batch
 	for p, v := range all {
@@ -207,7 +247,7 @@ func (l *learned) again() error {
 		l.at[p] = now
 		l.put(&b, p, now)
 	}
-	return l.engine.SetSource(learnedSource, b.wanted)
+	return l.engine.SetSource(learnedSource, b.wanted())
 }
 
 // settle ends the hold after a restart: what was learned by now is all there is.

@@ -49,15 +49,17 @@ const fewLearned = 16
 // sayDone logs what a turn did, a line for each object; of many learned routes, a
 // line for all.
 func (a *agent) sayDone(done []reconcile.Done) {
-	var learned reconcile.Plan
+	counts := map[state.Action]int{}
+	learned := 0
 	if len(done) > fewLearned {
 		for _, d := range done {
 			if isLearned(d.Object()) {
-				learned.Steps = append(learned.Steps, *d.Step)
+				counts[d.Action]++
+				learned++
 			}
 		}
 	}
-	many := len(learned.Steps) > fewLearned
+	many := learned > fewLearned
 	for _, d := range done {
 		if many && isLearned(d.Object()) {
 			continue
@@ -72,8 +74,7 @@ func (a *agent) sayDone(done []reconcile.Done) {
 		a.Log.Info(d.Action.String()+" "+d.Change.String(), attrs...)
 	}
 	if many {
-		added, changed, deleted := learned.Count()
-		a.Log.Info("learned routes", "added", added, "changed", changed, "deleted", deleted)
+		a.Log.Info("learned routes", "added", counts[state.Add], "changed", counts[state.Modify], "deleted", counts[state.Delete])
 	}
 }
 

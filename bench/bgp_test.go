@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,14 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/plumbnet/plumb/bgp/bgptest"
-	"github.com/plumbnet/plumb/kernel/rtnl"
 )
 
 // BenchmarkBGP is the way of a table from a peer, BIRD, to the kernel, with plumb,
@@ -83,7 +77,7 @@ func receive(b *testing.B, n int, start func(*testing.B) []int) (r received) {
 	a.ctl("configure") // the protocol that has the table is disabled still
 	count := countRoutes(b)
 	before := used(pids)
-	r.learned = timed(func() { a.ctl("enable many"); a.ctl("enable single"); count.until(b, int64(n)) })
+	r.learned = timed(func() { a.ctl("enable many"); a.ctl("enable single"); count.until(b, n) })
 	flapBefore := used(pids)
 	var flapped []time.Duration
 	for i := range flaps {
@@ -91,7 +85,7 @@ func receive(b *testing.B, n int, start func(*testing.B) []int) (r received) {
 		if i%2 == 1 {
 			verb, want = "enable single", n
 		}
-		flapped = append(flapped, timed(func() { a.ctl(verb); count.until(b, int64(want)) }))
+		flapped = append(flapped, timed(func() { a.ctl(verb); count.until(b, want) }))
 		time.Sleep(20 * time.Millisecond)
 	}
 	r.flap, r.flapCPU = median(flapped), (used(pids)-flapBefore)/flaps
@@ -139,43 +133,6 @@ protocol bgp peer { local 192.0.2.2 as 64513; neighbor 192.0.2.1 as 64512; conne
 }
 
 var links int // made so far: the kernel takes its time to forget one
-
-// counter counts the routes within 10.0.0.0/8 by the kernel's own events.
-type counter struct{ n atomic.Int64 }
-
-func countRoutes(b *testing.B) *counter {
-	m, err := rtnl.OpenMonitor()
-	must(b, err)
-	c := &counter{}
-	ctx, cancel := context.WithCancel(context.Background())
-	must(b, m.Run(ctx, []int{unix.RTNLGRP_IPV4_ROUTE}, rtnl.Handler{Event: func(e rtnl.Message) {
-		a, rest, ok := rtnl.NextAttr(e.Data[unix.SizeofRtMsg:])
-		for ok && a.Type != unix.RTA_DST {
-			a, rest, ok = rtnl.NextAttr(rest)
-		}
-		if !ok || e.Data[1] != 32 || // rtm_dst_len
-			binary.BigEndian.Uint32(a.Data)>>24 != 10 {
-			return
-		}
-		switch {
-		case e.Type == unix.RTM_NEWROUTE && e.Flags&unix.NLM_F_REPLACE == 0:
-			c.n.Add(1)
-		case e.Type == unix.RTM_DELROUTE:
-			c.n.Add(-1)
-		}
-	}, Pause: func() {}, Lost: func() { panic("events were lost") }}))
-	b.Cleanup(func() { cancel(); _ = m.Close() })
-	return c
-}
-
-func (c *counter) until(b *testing.B, want int64) {
-	b.Helper()
-	for end := time.Now().Add(2 * time.Minute); c.n.Load() != want; time.Sleep(200 * time.Microsecond) {
-		if time.Now().After(end) {
-			b.Fatalf("%d routes, not %d", c.n.Load(), want)
-		}
-	}
-}
 
 // used is the CPU time of processes, with that of their ended threads (proc(5)).
 func used(pids []int) (total time.Duration) {

@@ -41,14 +41,13 @@ func TestDecoder(t *testing.T) {
 	} {
 		want, hop := netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.hop)
 		p := apiPath(want, hop, []string{"1:2", "1:2:3"})
-		got, ok := d.prefix(p)
-		if !ok || got != want || d.nextHop(p) != hop {
-			t.Errorf("%s via %s: got %s via %s", want, hop, got, d.nextHop(p))
+		if got := d.nextHop(p); got != hop {
+			t.Errorf("%s via %s: got %s", want, hop, got)
 		}
 	}
-	for _, bad := range []*anypb.Any{{}, {TypeUrl: "x.IPAddressPrefix", Value: []byte{0xff}}, packed(&api.OriginAttribute{})} {
-		if p, ok := d.prefix(&api.Path{Nlri: bad}); ok {
-			t.Errorf("%v was taken for %s", bad, p)
+	for _, bad := range []*anypb.Any{{}, {TypeUrl: "x.NextHopAttribute", Value: []byte{0xff}}, packed(&api.OriginAttribute{})} {
+		if a := d.nextHop(&api.Path{Pattrs: []*anypb.Any{bad}}); a.IsValid() {
+			t.Errorf("%v was taken for %s", bad, a)
 		}
 	}
 	if a := d.address("<nil>"); a.IsValid() {
@@ -258,5 +257,41 @@ func TestOverlap(t *testing.T) {
 		if s := "[" + strings.Join(words, " ") + "]"; s != want {
 			t.Errorf("%s: %s, want %s", p, s, want)
 		}
+	}
+}
+
+// Prefixes of the same paths share them, and what flaps while nobody takes it does not
+// pile up.
+func TestUpdatesAreGathered(t *testing.T) {
+	u := newUpdates(false)
+	a, b := netip.MustParsePrefix("10.0.1.0/24"), netip.MustParsePrefix("10.0.2.0/24")
+	one := []Path{{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("1.1.1.1")}}
+	u.change(func() {
+		u.put(a, one)
+		u.put(b, one)
+		u.put(a, nil)
+		one[0].NextHop = netip.Addr{} // it is the caller's
+	})
+	got, news := u.take()
+	if !news || len(got.Updates) != 3 {
+		t.Fatalf("got %v", got.Updates)
+	}
+	first, second := got.Updates[0].Paths, got.Updates[1].Paths
+	if &first[0] != &second[0] || !first[0].NextHop.IsValid() || got.Updates[2].Paths != nil {
+		t.Errorf("got %v", got.Updates)
+	}
+	if again, news := u.take(); news || len(again.Updates) != 0 {
+		t.Errorf("again %v", again.Updates)
+	}
+	u.change(func() {
+		u.put(a, nil)
+		for range 2 * listed {
+			u.put(b, nil)
+			u.put(b, first)
+		}
+	})
+	got, _ = u.take()
+	if len(got.Updates) > listed || got.Updates[0].Prefix != a || len(got.Updates[len(got.Updates)-1].Paths) != 1 {
+		t.Errorf("got %d updates, from %v", len(got.Updates), got.Updates[0])
 	}
 }

@@ -18,7 +18,7 @@ type Path struct {
 // withdrawn, or this node itself originates it.
 type Update struct {
 	Prefix netip.Prefix
-	Paths  []Path
+	Paths  []Path // must not be changed: prefixes share it
 }
 
 // EndOfRIB says that a peer has sent all that it has (RFC 4724).
@@ -29,7 +29,9 @@ type EndOfRIB struct {
 
 // Batch is what changed since the last call of Next.
 type Batch struct {
-	Updates   []Update // in no particular order, each prefix once
+	// Updates are in the order in which they happened. A prefix that changed again
+	// may be there again; what came last counts.
+	Updates   []Update
 	EndOfRIBs []EndOfRIB
 	// Settled says that the time of restart is over: every session has sent its
 	// End-of-RIB, or cannot, or had its time. It stays true. A speaker that was not
@@ -39,8 +41,8 @@ type Batch struct {
 	Sessions bool
 }
 
-// Next waits until something changes and gives it, coalesced. One goroutine at a
-// time may call it.
+// Next waits until something changes and gives all that has. One goroutine at a time
+// may call it.
 func (s *Speaker) Next(ctx context.Context) (Batch, error) {
 	return s.updates.next(ctx)
 }
@@ -48,7 +50,9 @@ func (s *Speaker) Next(ctx context.Context) (Batch, error) {
 // updates gathers what changed until somebody takes it.
 type updates struct {
 	mu        sync.Mutex
-	paths     map[netip.Prefix][]Path
+	list      []Update
+	last      []Path // of the prefix before, which the next one mostly shares
+	most      int    // of list, before repetitions are dropped
 	endOfRIBs []EndOfRIB
 	settled   bool
 	sessions  bool
@@ -56,10 +60,51 @@ type updates struct {
 	bell      chan struct{}
 }
 
+// listed is how long the list gets at least before repetitions are looked for: a map
+// of all prefixes costs as much as all else that is done here.
+const listed = 1 << 16
+
 func newUpdates(settled bool) *updates {
-	u := &updates{paths: map[netip.Prefix][]Path{}, settled: settled, news: settled, bell: make(chan struct{}, 1)}
+	u := &updates{most: listed, settled: settled, news: settled, bell: make(chan struct{}, 1)}
 	u.ring()
 	return u
+}
+
+// put notes the best paths of a prefix, with the lock held. It does not keep paths:
+// prefixes that came together share one list of them.
+func (u *updates) put(p netip.Prefix, paths []Path) {
+	switch {
+	case len(paths) == 0:
+		paths = nil
+	case slices.Equal(paths, u.last):
+		paths = u.last
+	default:
+		paths = slices.Clone(paths)
+		u.last = paths
+	}
+	if len(u.list) == cap(u.list) { // append would grow it by a quarter
+		u.list = slices.Grow(u.list, max(len(u.list), 64))
+	}
+	u.list = append(u.list, Update{p, paths})
+	if len(u.list) >= u.most { // nobody takes them, and prefixes may flap on and on
+		u.list = lastOfEach(u.list)
+		u.most = max(listed, 2*len(u.list))
+	}
+}
+
+// lastOfEach drops of each prefix all but the last update.
+func lastOfEach(list []Update) []Update {
+	at := make(map[netip.Prefix]int, len(list))
+	for i := range list {
+		at[list[i].Prefix] = i
+	}
+	out := make([]Update, 0, len(at))
+	for i, u := range list {
+		if at[u.Prefix] == i {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 func (u *updates) next(ctx context.Context) (Batch, error) {
@@ -77,14 +122,11 @@ func (u *updates) next(ctx context.Context) (Batch, error) {
 
 func (u *updates) take() (Batch, bool) {
 	u.mu.Lock()
-	paths, b := u.paths, Batch{EndOfRIBs: u.endOfRIBs, Settled: u.settled, Sessions: u.sessions}
+	defer u.mu.Unlock()
+	b := Batch{Updates: u.list, EndOfRIBs: u.endOfRIBs, Settled: u.settled, Sessions: u.sessions}
 	news := u.news
-	u.paths, u.endOfRIBs, u.sessions, u.news = map[netip.Prefix][]Path{}, nil, false, false
-	u.mu.Unlock()
-	b.Updates = make([]Update, 0, len(paths))
-	for prefix, list := range paths {
-		b.Updates = append(b.Updates, Update{prefix, list})
-	}
+	u.endOfRIBs, u.sessions, u.news = nil, false, false
+	u.list, u.most = nil, listed
 	return b, news
 }
 
@@ -102,22 +144,4 @@ func (u *updates) change(f func()) {
 	u.news = true
 	u.mu.Unlock()
 	u.ring()
-}
-
-// best sorts paths, drops those of a next hop that is there already, and keeps the
-// first of them.
-func best(paths []Path, most int) []Path {
-	if len(paths) > 1 {
-		slices.SortFunc(paths, func(a, b Path) int {
-			if d := a.NextHop.Compare(b.NextHop); d != 0 {
-				return d
-			}
-			return a.Peer.Compare(b.Peer)
-		})
-		paths = slices.CompactFunc(paths, func(a, b Path) bool { return a.NextHop == b.NextHop })
-	}
-	if most > 0 && len(paths) > most {
-		paths = paths[:most]
-	}
-	return slices.Clip(paths)
 }

@@ -8,41 +8,50 @@ import (
 	"github.com/plumbnet/plumb/state"
 )
 
+// Changed is an object that a source wants now, or the key of one that it wants no
+// more.
+type Changed struct {
+	render.Wanted
+	Dropped state.Key // where there is no object
+}
+
 // Change has the source want some objects besides what it wants already, or in
-// place of those with the same keys, and others no more. It costs what the changes
-// cost, however much the source wants. Errors are those of SetSource.
-func (e *Engine) Change(id Source, wanted []render.Wanted, dropped []state.Key) error {
+// place of those with the same keys, and others no more, in this order. It costs what
+// the changes cost, however much the source wants. Errors are those of SetSource.
+func (e *Engine) Change(id Source, changes []Changed) error {
 	src := e.sources[id]
 	if src == nil {
-		if len(wanted) == 0 {
-			return nil
-		}
-		src = &source{Source: id, entries: make(map[*entry]uint64, len(wanted))}
+		src = &source{Source: id, entries: make(map[*entry]uint64, len(changes))}
 		e.sources[id] = src
 	}
 	var errs []error
-	for _, w := range wanted {
-		key := w.Object.Key()
+	for _, c := range changes {
+		if c.Object == nil {
+			e.drop(src, c.Dropped)
+			continue
+		}
+		key := c.Object.Key()
 		if e.entries[key.Kind] == nil {
 			errs = append(errs, fmt.Errorf("%s: no such kind of object here", key))
 			continue
 		}
 		en := e.entry(key)
 		src.entries[en] = src.generation
-		e.claim(en, claim{src, w.Object, w.Origin})
-	}
-	for _, key := range dropped {
-		en := e.entries[key.Kind][key.ID]
-		if _, wants := src.entries[en]; en == nil || !wants {
-			continue
-		}
-		delete(src.entries, en)
-		e.unclaim(en, src)
+		e.claim(en, claim{src, c.Object, c.Origin})
 	}
 	if len(src.entries) == 0 {
 		delete(e.sources, id)
 	}
 	return errors.Join(errs...)
+}
+
+func (e *Engine) drop(src *source, key state.Key) {
+	en := e.entries[key.Kind][key.ID]
+	if _, wants := src.entries[en]; en == nil || !wants {
+		return
+	}
+	delete(src.entries, en)
+	e.unclaim(en, src)
 }
 
 // Had calls yield with what there is of a kind, until it gives false.

@@ -13,7 +13,14 @@ func TestASourceChangesInParts(t *testing.T) {
 	src := Source{Rank: 5, ID: "many"}
 	change := func(wanted []render.Wanted, dropped ...state.Key) {
 		t.Helper()
-		if err := e.Change(src, wanted, dropped); err != nil {
+		var changes []Changed
+		for _, w := range wanted {
+			changes = append(changes, Changed{Wanted: w})
+		}
+		for _, key := range dropped {
+			changes = append(changes, Changed{Dropped: key})
+		}
+		if err := e.Change(src, changes); err != nil {
 			t.Fatal(err)
 		}
 		turn(t, e)
@@ -43,6 +50,13 @@ func TestASourceChangesInParts(t *testing.T) {
 	}
 	change(nil, b.Key())
 	has("one that went before", moved, c)
+	if err := e.Change(src, []Changed{
+		{Dropped: c.Key()}, {Wanted: want(c)[0]}, {Wanted: want(b)[0]}, {Dropped: b.Key()},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	turn(t, e)
+	has("in the order of changes", moved, c)
 
 	// Another source comes first, and gives the key back.
 	first := Source{Rank: 1, ID: "first"}

@@ -39,6 +39,7 @@ type Engine struct {
 	lingerTime time.Duration
 
 	dirty     []*entry // to be compared; an entry that is dirty no more may linger
+	marked    int      // since the last plan
 	failing   map[*entry]struct{}
 	contested map[*entry]struct{}
 	unknown   map[*entry]struct{} // tracked, and not looked up yet
@@ -60,7 +61,8 @@ type kindState struct {
 // entry is all that is known of one key.
 type entry struct {
 	key     state.Key
-	claims  []claim // in the order of their sources; the first is wanted
+	claims  []claim  // in the order of their sources; the first is wanted
+	only    [1]claim // of claims, where there is but one, as nearly always
 	have    state.Object
 	seen    uint64 // the read that last saw it
 	drifted bool   // it was as wanted, and other hands changed it
@@ -68,7 +70,7 @@ type entry struct {
 	queued  bool   // in Engine.dirty
 	failure *Failure
 
-	unwanted time.Time // since when, where its deletion waits
+	unwanted int64 // since when its deletion waits, in Unix nanoseconds; 0: it does not
 }
 
 type claim struct {
@@ -183,6 +185,7 @@ func (e *Engine) entry(key state.Key) *entry {
 	en := e.entries[key.Kind][key.ID]
 	if en == nil {
 		en = &entry{key: key}
+		en.claims = en.only[:0]
 		e.entries[key.Kind][key.ID] = en
 	}
 	return en
@@ -217,7 +220,7 @@ func (e *Engine) claimsChanged(en *entry, before state.Object) {
 	if want == before {
 		return
 	}
-	en.drifted, en.unwanted = false, time.Time{}
+	en.drifted, en.unwanted = false, 0
 	e.touch(en)
 	if tr := e.byKind[en.key.Kind].tracker(); tr != nil {
 		switch {
@@ -276,6 +279,7 @@ func (e *Engine) lookUp(ctx context.Context) error {
 // once large is slow to go through for ever.
 func (e *Engine) mark(en *entry) {
 	en.dirty = true
+	e.marked++
 	if !en.queued {
 		en.queued = true
 		e.dirty = append(e.dirty, en)
@@ -368,7 +372,7 @@ func (e *Engine) setHave(en *entry, have state.Object) {
 	}
 	en.have = have
 	if have == nil {
-		en.unwanted = time.Time{}
+		en.unwanted = 0
 	}
 	e.touch(en)
 }

@@ -43,7 +43,7 @@ func (p *paper[O]) Read(_ context.Context, yield func(O)) error {
 }
 
 func (p *paper[O]) Apply(_ context.Context, changes []state.Change[O]) []error {
-	p.batches = append(p.batches, changes)
+	p.batches = append(p.batches, slices.Clone(changes))
 	errs := make([]error, len(changes))
 	for i, c := range changes {
 		if p.refuse != nil {

@@ -21,10 +21,10 @@ func (e *Engine) lingersOn(en *entry, now time.Time) bool {
 	if e.lingers == nil || !e.lingers(en.have) {
 		return false
 	}
-	if en.unwanted.IsZero() {
-		en.unwanted = now
+	if en.unwanted == 0 {
+		en.unwanted = now.UnixNano()
 	}
-	until := en.unwanted.Add(e.lingerTime)
+	until := time.Unix(0, en.unwanted).Add(e.lingerTime)
 	if !until.After(now) {
 		return false
 	}

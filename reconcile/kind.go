@@ -38,6 +38,7 @@ type typed[O state.Object] struct {
 	ops   Ops[O]
 	one   bool
 	kinds []state.Kind
+	buf   []state.Change[O] // of apply, which is called again and again while much changes
 }
 
 func (t *typed[O]) Kinds() []state.Kind { return t.kinds }
@@ -72,14 +73,17 @@ func (t *typed[O]) read(ctx context.Context, saw func([]byte, func(state.Object)
 
 // chunk is how many changes go to one Apply of a kind that is not atomic: enough
 // that a call costs nothing, few enough that the list stays in the cache.
-const chunk = 4096
+const chunk = 1024
 
 func (t *typed[O]) apply(ctx context.Context, steps []*Step) []error {
 	size := len(steps)
 	if !t.one {
 		size = min(size, chunk)
 	}
-	changes := make([]state.Change[O], 0, size)
+	changes := slices.Grow(t.buf[:0], size)
+	if size <= chunk {
+		t.buf = changes
+	}
 	errs := make([]error, 0, len(steps))
 	for list := range slices.Chunk(steps, size) {
 		changes = changes[:0]
@@ -99,6 +103,7 @@ func (t *typed[O]) apply(ctx context.Context, steps []*Step) []error {
 			results = slices.Repeat([]error{broken}, len(list))
 		}
 		errs = append(errs, results...)
+		clear(changes) // it must not keep objects alive
 	}
 	return errs
 }

@@ -46,7 +46,8 @@ func (e *Engine) plan(all bool) Plan {
 			e.mark(en)
 		}
 	}
-	steps := make([]Step, 0, len(e.dirty))
+	steps := make([]Step, 0, min(e.marked, len(e.dirty)))
+	e.marked = 0
 	rules := false
 	still := e.dirty[:0]
 	for _, en := range e.dirty {

@@ -587,6 +587,12 @@ func (peer *peer) handleUpdate(e *fsmMsg) ([]*table.Path, []bgp.RouteFamily, *bg
 	if len(e.PathList) > 0 {
 		paths := make([]*table.Path, 0, len(e.PathList))
 		eor := []bgp.RouteFamily{}
+		isIBGPPeer := peer.isIBGPPeer()
+		peer.fsm.lock.RLock()
+		localAS := peer.fsm.peerInfo.LocalAS
+		allowOwnAS := int(peer.fsm.pConf.AsPathOptions.Config.AllowOwnAs)
+		routerId := peer.fsm.gConf.Config.RouterId
+		peer.fsm.lock.RUnlock()
 		for _, path := range e.PathList {
 			if path.IsEOR() {
 				family := path.GetRouteFamily()
@@ -603,10 +609,6 @@ func (peer *peer) handleUpdate(e *fsmMsg) ([]*table.Path, []bgp.RouteFamily, *bg
 			// If the AS_PATH attribute of a BGP route contains an AS loop, the BGP
 			// route should be excluded from the Phase 2 decision function.
 			if aspath := path.GetAsPath(); aspath != nil {
-				peer.fsm.lock.RLock()
-				localAS := peer.fsm.peerInfo.LocalAS
-				allowOwnAS := int(peer.fsm.pConf.AsPathOptions.Config.AllowOwnAs)
-				peer.fsm.lock.RUnlock()
 				if hasOwnASLoop(localAS, allowOwnAS, aspath) {
 					path.SetRejected(true)
 					continue
@@ -615,10 +617,6 @@ func (peer *peer) handleUpdate(e *fsmMsg) ([]*table.Path, []bgp.RouteFamily, *bg
 			// RFC4456 8. Avoiding Routing Information Loops
 			// A router that recognizes the ORIGINATOR_ID attribute SHOULD
 			// ignore a route received with its BGP Identifier as the ORIGINATOR_ID.
-			isIBGPPeer := peer.isIBGPPeer()
-			peer.fsm.lock.RLock()
-			routerId := peer.fsm.gConf.Config.RouterId
-			peer.fsm.lock.RUnlock()
 			if isIBGPPeer {
 				if id := path.GetOriginatorID(); routerId == id.String() {
 					peer.fsm.logger.Debug("Originator ID is mine, ignore",

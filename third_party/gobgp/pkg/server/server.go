@@ -204,6 +204,7 @@ type BgpServer struct {
 	roaManager   *roaManager
 	shutdownWG   *sync.WaitGroup
 	watcherMap   map[watchEventType][]*watcher
+	best         bestChanges
 	zclient      *zebraClient
 	bmpManager   *bmpClientManager
 	mrtManager   *mrtManager
@@ -875,6 +876,10 @@ func (s *BgpServer) notifyBestWatcher(best []*table.Path, multipath [][]*table.P
 		// Note: If best path selection disabled, no best path to notify.
 		return
 	}
+	s.best.note(best, multipath)
+	if !s.isWatched(watchEventTypeBestPath) {
+		return
+	}
 	m := make(map[uint32]bool)
 	clonedM := make([][]*table.Path, len(multipath))
 	for i, pathList := range multipath {
@@ -1264,6 +1269,15 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 		rib = s.rsRib
 	}
 
+	policyOptions := &table.PolicyOptions{
+		Validate: s.roaTable.Validate,
+	}
+	if !rs && peer != nil {
+		peer.fsm.lock.RLock()
+		policyOptions.Info = peer.fsm.peerInfo
+		peer.fsm.lock.RUnlock()
+	}
+
 	for _, path := range pathList {
 		if vrf {
 			peer.fsm.lock.RLock()
@@ -1275,16 +1289,6 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 			}
 		}
 
-		policyOptions := &table.PolicyOptions{
-			Validate: s.roaTable.Validate,
-		}
-
-		if !rs && peer != nil {
-			peer.fsm.lock.RLock()
-			policyOptions.Info = peer.fsm.peerInfo
-			peer.fsm.lock.RUnlock()
-		}
-
 		if p := s.policy.ApplyPolicy(tableId, table.POLICY_DIRECTION_IMPORT, path, policyOptions); p != nil {
 			path = p
 		} else {
@@ -1292,7 +1296,9 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 		}
 
 		if !rs {
-			s.notifyPostPolicyUpdateWatcher(peer, []*table.Path{path})
+			if s.isWatched(watchEventTypePostUpdate) {
+				s.notifyPostPolicyUpdateWatcher(peer, []*table.Path{path})
+			}
 
 			// RFC4684 Constrained Route Distribution 6. Operation
 			//
@@ -1366,6 +1372,7 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 			s.propagateUpdateToNeighbors(rib, peer, path, dsts, true)
 		}
 	}
+	s.best.tell()
 }
 
 func dstsToPaths(id string, as uint32, dsts []*table.Update) ([]*table.Path, []*table.Path, [][]*table.Path) {
@@ -1879,6 +1886,7 @@ func (s *BgpServer) handleFSMMessage(peer *peer, e *fsmMsg) {
 						PeerInfo: peerInfo,
 					}
 					s.notifyWatcher(watchEventTypeEor, ev)
+					s.best.endOfRIB(peerInfo.Address, f)
 					for i, a := range peerAfiSafis {
 						if a.State.Family == f {
 							peer.fsm.lock.Lock()

@@ -177,16 +177,21 @@ func NewPath(source *PeerInfo, nlri bgp.AddrPrefixInterface, isWithdraw bool, pa
 		return nil
 	}
 
-	return &Path{
-		info: &originInfo{
+	// One allocation: there are as many of them as of routes.
+	p := &struct {
+		path Path
+		info originInfo
+	}{
+		Path{IsWithdraw: isWithdraw, pathAttrs: pattrs},
+		originInfo{
 			nlri:               nlri,
 			source:             source,
 			timestamp:          timestamp.Unix(),
 			noImplicitWithdraw: noImplicitWithdraw,
 		},
-		IsWithdraw: isWithdraw,
-		pathAttrs:  pattrs,
 	}
+	p.path.info = &p.info
+	return &p.path
 }
 
 func NewEOR(family bgp.RouteFamily) *Path {

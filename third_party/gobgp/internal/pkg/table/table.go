@@ -204,15 +204,18 @@ func (t *Table) validatePath(path *Path) {
 }
 
 func (t *Table) getOrCreateDest(nlri bgp.AddrPrefixInterface, size int) *Destination {
-	dest := t.GetDestination(nlri)
+	key := t.tableKey(nlri)
+	dest := t.destinations[key]
 	// If destination for given prefix does not exist we create it.
 	if dest == nil {
-		t.logger.Debug("create Destination",
-			log.Fields{
-				"Topic": "Table",
-				"Nlri":  nlri})
+		if t.logger.GetLevel() >= log.DebugLevel {
+			t.logger.Debug("create Destination",
+				log.Fields{
+					"Topic": "Table",
+					"Nlri":  nlri})
+		}
 		dest = NewDestination(nlri, size)
-		t.setDestination(dest)
+		t.destinations[key] = dest
 	}
 	return dest
 }
