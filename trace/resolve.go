@@ -67,11 +67,16 @@ func (d *Directory) Find(s string) (End, error) {
 		}
 		return e, nil
 	}
-	more := ""
-	if len(d.Missing) > 0 {
-		more = "; the pods of " + strings.Join(d.Missing, ", ") + " are not known here: give an address"
-	}
+	more := d.Unknown("give an address")
 	return End{}, fmt.Errorf("%q is no address, no pod that is known (namespace/name, as `plumb status` lists them), and no node of the file%s", s, more)
+}
+
+// Unknown says whose pods are not known, and what to do; empty where all are.
+func (d *Directory) Unknown(mend string) string {
+	if len(d.Missing) == 0 {
+		return ""
+	}
+	return "; the pods of " + strings.Join(d.Missing, ", ") + " are not known here: " + mend
 }
 
 func end(e Endpoint) End {

@@ -164,3 +164,25 @@ func TestTraceAsTheFileHasIt(t *testing.T) {
 		}
 	})
 }
+
+// TO may be a name of the host's resolver; one that nobody knows is an error, at once.
+func TestTraceToAName(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		d := newTraced(t, tracedState)
+		nstest.Sh(t, `
+			mount -t tmpfs tmpfs /mnt
+			echo "203.0.113.10 host.example.test" >/mnt/hosts; echo "2001:db8::10 host.example.test" >>/mnt/hosts; echo >/mnt/resolv.conf
+			mount --bind /mnt/hosts /etc/hosts; mount --bind /mnt/resolv.conf /etc/resolv.conf`)
+		for family, way := range map[string]string{"-4": "172.18.0.254", "-6": "fd00:172:18::fe"} {
+			r, text := d.trace("a1", "host.example.test", family)
+			if !r.OK() || !strings.Contains(text, "leaves the cluster by "+way) || !strings.Contains(text, "host.example.test has several addresses") {
+				t.Error(text)
+			}
+		}
+		out, code := d.run("n1", "trace", "a1", "nobody.example.test")
+		if code != 2 || !strings.Contains(out, "is no address, no pod that is known") || !strings.Contains(out, "nobody.example.test: no such host") && !strings.Contains(out, "connection refused") {
+			t.Errorf("exit status %d\n%s", code, out)
+		}
+	})
+}
