@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/plumbnet/plumb/trace"
@@ -32,7 +33,7 @@ func traceCommand(o *options) *cobra.Command {
 		Long: "Follow a packet as each kernel on its way answers: the route and where that comes from, the\n" +
 			"neighbour, the devices, what plumb's nftables chains do with it; then the next node, through\n" +
 			"its agent, and the way back. FROM and TO are a pod (namespace/name), an address or a node;\n" +
-			"TO may also be a name that this host's resolver knows.\n" +
+			"TO may also be a domain's name that this host's resolver knows.\n" +
 			"The last line says whether and how it arrives, or which hop drops it and what mends that.\n" +
 			"Exit status: 0 delivered, 1 not, 2 error.",
 		Args: cobra.ExactArgs(2),
@@ -116,14 +117,21 @@ func (t *tracing) ends(ctx context.Context, d *trace.Directory, from, to string)
 		return start, p, "", fmt.Errorf("FROM: %w", err)
 	}
 	if a.Node == "" {
-		return start, p, "", fmt.Errorf("FROM: %s is no endpoint that is known, and no node's address: a packet has to start in the cluster%s", from, d.Unknown("run this on the pod's own node"))
+		return start, p, "", fmt.Errorf("FROM: %s is no endpoint that is known, and no node's address: a packet has to start in the cluster%s", from, d.Elsewhere(a))
 	}
 	b, err := d.Find(to)
 	if err != nil {
-		var unknown error
-		if b, unknown = lookUp(ctx, to); unknown != nil {
-			return start, p, "", fmt.Errorf("TO: %w; %w", err, unknown)
+		if strings.Contains(to, ".") { // a domain's name
+			var unknown error
+			if b, unknown = lookUp(ctx, to); unknown != nil {
+				err = fmt.Errorf("%w; %w", err, unknown)
+			} else {
+				err = nil
+			}
 		}
+	}
+	if err != nil {
+		return start, p, "", fmt.Errorf("TO: %w", err)
 	}
 	family := 0
 	switch {

@@ -126,6 +126,7 @@ func TestTraceRefuses(t *testing.T) {
 		for _, c := range []struct{ args, want string }{
 			{"a1 nosuch", `TO: "nosuch" is no address, no pod that is known (namespace/name, as ` + "`plumb status`" + ` lists them), and no node of the file; the pods of n3 are not known here: give an address`},
 			{"203.0.113.10 a1", "FROM: 203.0.113.10 is no endpoint that is known, and no node's address: a packet has to start in the cluster"},
+			{"10.244.3.10 a1", "FROM: 10.244.3.10 is no endpoint that is known, and no node's address: a packet has to start in the cluster; the pods of n3 are not known here: run this on n3"},
 			{"a1 b1 --port 80", "--port: icmp has no ports; give --proto tcp or udp too"},
 			{"a1 b1 --proto tcp", "--proto tcp: give --port too"},
 			{"a1 b1 --proto sctp", `--proto "sctp": it is one of icmp, tcp, udp`},
