@@ -33,7 +33,8 @@ func (o *Once) Send(ctx context.Context, s facts.Send) (facts.Sent, error) {
 
 func (l *looker) send(ctx context.Context, s facts.Send) (sent facts.Sent, err error) {
 	if s.Endpoint == "" {
-		return path.Send(ctx, s.Packet)
+		sent, err = path.Send(ctx, s.Packet)
+		return sent, sending(err)
 	}
 	netns := ""
 	if err := l.know(ctx, func(_ *reconcile.Engine, src *sources) {
@@ -46,11 +47,14 @@ func (l *looker) send(ctx context.Context, s facts.Send) (sent facts.Sent, err e
 	if netns == "" {
 		return sent, fmt.Errorf("endpoint %s: its record names no network namespace to send from", s.Endpoint)
 	}
-	err = path.Within(netns, func() (err error) {
-		sent, err = path.Send(ctx, s.Packet)
-		return err
-	})
-	return sent, err
+	var inside error
+	if err = path.Within(netns, func() error {
+		sent, inside = path.Send(ctx, s.Packet)
+		return nil
+	}); err != nil {
+		return sent, closed(netns, err)
+	}
+	return sent, sending(inside)
 }
 
 // livePaths adds what --live asks of an agent.

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"net/netip"
-	"os"
 	"slices"
 
 	"github.com/plumbnet/plumb/kernel/nft"
@@ -191,10 +189,7 @@ func inPod(ctx context.Context, e *facts.Endpoint, look func(p *path.Place, pod 
 		return nil
 	})
 	if err != nil {
-		pod.Err = err.Error()
-		if errors.Is(err, os.ErrNotExist) {
-			pod.Err = e.NetNS + " is no more"
-		}
+		pod.Err = closed(e.NetNS, err).Error()
 	}
 	return pod
 }
@@ -257,7 +252,7 @@ func (s *sight) nft(ctx context.Context) {
 		var list []nft.ForeignChain
 		list, err = k.Foreign()
 		for _, c := range list {
-			f.Foreign = append(f.Foreign, facts.Chain{Table: c.Table, Name: c.Name, Hook: c.Hook, Priority: c.Priority, Policy: c.Policy, Rules: c.Rules})
+			f.Foreign = append(f.Foreign, facts.Chain{Table: c.Table, Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Priority, Policy: c.Policy, Rules: c.Rules})
 		}
 	}
 	if err != nil {

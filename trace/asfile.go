@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/plumbnet/plumb/render"
@@ -18,6 +19,13 @@ func FromFile(f *desired.File, node string, q facts.Question, why string) (*fact
 	}
 	n := &facts.Node{Node: node, NotAsked: why, Sysctl: map[string]string{}, Uplinks: []facts.Device{}}
 	n.NFT.Origins = map[string]string{}
+	if self, ok := f.Node(node); ok && q.Local && !q.Packet.Src.IsValid() {
+		for _, a := range self.Addresses {
+			if a.Prefix.Addr().Is4() == q.Packet.Dst.Is4() && !q.Packet.Src.IsValid() {
+				q.Packet.Src = a.Prefix.Addr() // or another of the node's
+			}
+		}
+	}
 	for _, e := range render.FileEndpoints(f, node) {
 		fe := &facts.Endpoint{Endpoint: e.Endpoint, Origin: e.Origin, State: "wired"}
 		if fe.Address(q.Packet.Dst) == q.Packet.Dst {
@@ -38,6 +46,7 @@ func FromFile(f *desired.File, node string, q facts.Question, why string) (*fact
 		n.In = &facts.Device{Name: n.Sender.Interface, Missing: true}
 	}
 	fileRoutes(n, f, node, wanted, q.Packet)
+	n.Lookup.Source = q.Packet.Src
 	fileNFT(n, wanted, q)
 	return n, nil
 }
@@ -59,15 +68,56 @@ func fileRoutes(n *facts.Node, f *desired.File, node string, wanted []render.Wan
 			Dst: netip.PrefixFrom(p.Dst, p.Dst.BitLen()), Via: state.NextHop{Dev: state.HostEndPrefix + "…"}, Origin: n.Lookup.Origin,
 		}
 	}
-	if n.Lookup.Text == "" {
-		for _, a := range self.Addresses {
-			if a.Prefix.Contains(p.Dst) {
-				n.Lookup = facts.Lookup{Text: a.Prefix.Masked().String() + " dev its uplink", Type: state.Unicast, Dst: a.Prefix.Masked(), Via: state.NextHop{Dev: "its uplink"}, Origin: a.Pos.String()}
-				return
+	if n.Lookup.Text != "" {
+		return
+	}
+	for _, a := range self.Addresses {
+		if a.Prefix.Contains(p.Dst) {
+			n.Lookup = facts.Lookup{Text: a.Prefix.Masked().String() + " dev its uplink", Type: state.Unicast, Dst: a.Prefix.Masked(), Via: state.NextHop{Dev: "its uplink"}, Origin: a.Pos.String()}
+			return
+		}
+	}
+	n.Lookup = elsewhere(f, self, p.Dst)
+}
+
+// elsewhere is the way to what the file has no route to: into a pool of BGP what the
+// node should have learned, out of the pools a route of the host's own.
+func elsewhere(f *desired.File, self *desired.Node, dst netip.Addr) facts.Lookup {
+	l := facts.Lookup{Type: state.Unicast, Via: state.NextHop{Dev: "its uplink"}}
+	for i := range f.Pools {
+		p := &f.Pools[i]
+		if !p.CIDR.Contains(dst) {
+			continue
+		}
+		owner, c := ownerOf(f, dst)
+		if p.Reachability != "bgp" || owner == nil {
+			return facts.Lookup{Error: "ENETUNREACH", Words: "the file has no route"}
+		}
+		l.Dst, l.Proto, l.Origin = c.Prefix, state.ProtoBGP, c.Pos.String()
+		path, err := render.NewPaths(f, self, render.Host{Elsewhere: true}).To(owner, c.Prefix)
+		if err == nil {
+			l.Via.Gateway = path.Hop.Gateway
+			if path.Tunnel() != "" {
+				l.Via.Dev = path.Hop.Dev
 			}
 		}
-		n.Lookup.Error, n.Lookup.Words = "ENETUNREACH", "the file has no route; the node's own routes are not known"
+		l.Text = fmt.Sprintf("%s dev %s proto %s, if it was learned", c.Prefix, l.Via.Dev, state.ProtocolName(l.Proto))
+		return l
 	}
+	l.Text = "a route of its own, which the file does not know"
+	return l
+}
+
+// ownerOf is the node with the podCIDR that an address is in.
+func ownerOf(f *desired.File, a netip.Addr) (*desired.Node, desired.CIDR) {
+	for i := range f.Nodes {
+		for _, c := range f.Nodes[i].PodCIDRs {
+			if c.Prefix.Contains(a) {
+				return &f.Nodes[i], c
+			}
+		}
+	}
+	return nil, desired.CIDR{}
 }
 
 func longest(wanted []render.Wanted, a netip.Addr) facts.Lookup {
@@ -86,6 +136,22 @@ func longest(wanted []render.Wanted, a netip.Addr) facts.Lookup {
 		}
 	}
 	return l
+}
+
+// asIfSent is how a packet comes to the node of its destination from one that could
+// not be asked: through a tunnel, or by some routers.
+func (w *walker) asIfSent(owner *desired.Node) *step {
+	q := facts.Question{Packet: w.packet}
+	if dev := w.n.Lookup.Via.Dev; state.IsTunnel(dev) {
+		q.Dev = dev
+		return &step{owner.Name, q}
+	}
+	for _, a := range owner.Addresses {
+		if !q.At.IsValid() || a.Prefix.Addr().Is4() == w.packet.Dst.Is4() && q.At.Is4() != w.packet.Dst.Is4() {
+			q.At = a.Prefix.Addr()
+		}
+	}
+	return &step{owner.Name, q}
 }
 
 func fileNFT(n *facts.Node, wanted []render.Wanted, q facts.Question) {

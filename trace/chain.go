@@ -37,8 +37,15 @@ func (w *walker) foreign(hook string) {
 		if c.Hook != hook || c.Rules == 0 && c.Policy != "drop" || family == "ip" && w.packet.Dst.Is6() || family == "ip6" && w.packet.Dst.Is4() {
 			continue
 		}
-		text := fmt.Sprintf("not plumb's: chain %s %s, policy %s, %d rules: --live shows what they do", c.Table, c.Name, c.Policy, c.Rules)
+		rules := fmt.Sprintf("%d rules", c.Rules)
+		if c.Rules == 1 {
+			rules = "1 rule"
+		}
+		text := fmt.Sprintf("not plumb's: chain %s %s, policy %s, %s; --live shows what becomes of a packet there", c.Table, c.Name, c.Policy, rules)
 		w.say(Step{Name: hook, Text: text})
+		if c.Type == "nat" && (hook == "prerouting" || hook == "output") && w.mayTranslate == "" {
+			w.mayTranslate = fmt.Sprintf("chain %s %s of %s", c.Table, c.Name, w.n.Node)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,7 +43,8 @@ func (t *Trace) Alike() []facts.Packet {
 // Probe is a real packet that was sent.
 type Probe struct {
 	facts.Sent
-	Nodes []Watched `json:"nodes"` // what nftables did with it
+	Err   string    `json:"error,omitempty"` // why it could not be sent
+	Nodes []Watched `json:"nodes"`           // what nftables did with it
 }
 
 // Watched is what was seen on a node.
@@ -57,6 +59,8 @@ type Watched struct {
 func (t *Trace) Compare(p Probe) {
 	t.Probe = &p
 	last := ""
+	moved, to := t.redirected(p)
+	t.Warnings = slices.DeleteFunc(t.Warnings, func(s string) bool { return p.Err == "" && strings.HasSuffix(s, liveShows) })
 	for _, w := range p.Nodes {
 		if w.Err != "" {
 			t.Warnings = append(t.Warnings, "node "+w.Node+": nftables could not be watched: "+w.Err)
@@ -72,10 +76,13 @@ func (t *Trace) Compare(p Probe) {
 		}
 	}
 	switch {
+	case p.Err != "": // nothing happened
 	case !t.OK():
 		if p.Answered {
 			t.Warnings = append(t.Warnings, "yet the probe was answered: "+p.Text)
 		}
+	case p.Answered && moved != "":
+		t.Outcome, t.Summary = Delivered, "delivered to "+to+": "+moved+"; probe: "+p.Text
 	case p.Answered:
 		t.Summary += "; probe: " + p.Text
 	case t.Packet.Proto == "udp":
@@ -90,8 +97,39 @@ func (t *Trace) Compare(p Probe) {
 			Place: "probe", Why: p.Text + "; " + where,
 			Mend: "look beyond the nodes: does the destination answer " + proto(t.Packet) + ", and does its answer come back?",
 		}
+		if moved != "" {
+			t.Fault.Why, t.Fault.Mend = t.Fault.Why+"; it goes to "+to+": "+moved, "follow it there"
+		}
 		t.Summary = "unanswered: " + t.Fault.Why
 	}
+}
+
+// liveShows ends the warnings that a probe makes needless.
+const liveShows = "--live shows it"
+
+// redirected says who gave the probe another destination, as kube-proxy does with
+// services' addresses; the empty string where nobody did.
+func (t *Trace) redirected(p Probe) (how, to string) {
+	for _, w := range p.Nodes {
+		accepted := map[uint32]facts.Seen{} // the last rule that accepted a packet
+		ours := map[uint32]bool{}
+		for _, s := range w.Seen {
+			switch {
+			case s.Dst == t.Packet.Dst && (s.Src == t.Packet.Src || !t.Packet.Src.IsValid()):
+				ours[s.ID] = true
+				if s.Type == "rule" && s.Verdict == "accept" {
+					accepted[s.ID] = s
+				}
+			case ours[s.ID] && s.Dst != t.Packet.Dst:
+				by := "somebody"
+				if a, ok := accepted[s.ID]; ok {
+					by = "chain " + a.Table + " " + a.Chain
+				}
+				return fmt.Sprintf("%s of %s sends it there (`plumb trace %s %s` follows it)", by, w.Node, t.From, s.Dst), s.Dst.String()
+			}
+		}
+	}
+	return "", ""
 }
 
 func (t *Trace) dropped(node string, s facts.Seen) {
@@ -106,7 +144,7 @@ func (t *Trace) dropped(node string, s facts.Seen) {
 		}
 	default:
 		if s.Rule != "" {
-			what += ": " + s.Rule
+			what += ": " + plain(s.Rule)
 		}
 		if s.Table != "inet plumb" {
 			mend = fmt.Sprintf("if it should not: nft delete rule %s %s handle %d, or put an accept before it", s.Table, s.Chain, s.Handle)
@@ -123,21 +161,25 @@ func (t *Trace) dropped(node string, s facts.Seen) {
 func (p *Probe) steps(b *strings.Builder, paint Paint) {
 	b.WriteString("\n" + paint(Place, "probe") + "\n")
 	b.WriteString("  " + paint(Name, pad("sent", nameWidth)) + p.Text + "\n")
+	if p.Err != "" {
+		return
+	}
 	for _, w := range p.Nodes {
 		b.WriteString("\n" + paint(Place, "node "+w.Node+", as nftables saw it") + "\n")
 		if len(w.Seen) == 0 {
 			b.WriteString("  nothing\n")
 		}
 		said := map[string]bool{} // the packets of one connection meet the same
-		ends := 0
+		ends, chains := 0, 0
 		for _, s := range w.Seen {
 			ends = max(ends, len(between(s))+2)
+			chains = max(chains, len(s.Table+s.Chain)+3)
 		}
 		for _, s := range w.Seen {
 			if s.Verdict == "continue" && s.Rule == "" {
 				continue // the beginning of a chain, or its end
 			}
-			text := s.Rule
+			text := plain(s.Rule)
 			if s.Type != "rule" {
 				text = s.Type
 			}
@@ -146,7 +188,7 @@ func (p *Probe) steps(b *strings.Builder, paint Paint) {
 				sign, colour = "x", Fail
 			}
 			way := strings.TrimSpace(in("iif ", s.In) + in(" oif ", s.Out))
-			line := fmt.Sprintf("%s %s%s%s: %s", sign, pad(between(s), ends), pad(s.Table+" "+s.Chain, 2*nameWidth), s.Verdict, text)
+			line := fmt.Sprintf("%s %s%s%s: %s", sign, pad(between(s), ends), pad(s.Table+" "+s.Chain, chains), s.Verdict, text)
 			if said[line+way] {
 				continue
 			}
@@ -158,6 +200,24 @@ func (p *Probe) steps(b *strings.Builder, paint Paint) {
 			b.WriteByte('\n')
 		}
 	}
+}
+
+// raw is what plumb cannot read of another owner's rule: [name type=value …].
+var raw = regexp.MustCompile(`\[(\w+)((?: \d+=(?:[0-9a-f]+|"[^"]*"))*)\]`)
+
+// plain leaves the values away: with them it is in the JSON, and in nft's own words by
+// the rule's handle. A few expressions need none to be understood.
+func plain(rule string) string {
+	return raw.ReplaceAllStringFunc(rule, func(s string) string {
+		name := raw.FindStringSubmatch(s)[1]
+		switch name {
+		case "reject", "counter", "log":
+			return name
+		case "nat":
+			return "[dnat or snat]"
+		}
+		return "[" + name + "]"
+	})
 }
 
 func between(s facts.Seen) string { return s.Src.String() + " > " + s.Dst.String() }

@@ -244,6 +244,9 @@ func (w *walker) overTheWire() *step {
 		}
 		return &step{node, facts.Question{Packet: w.packet, At: hop}}
 	}
+	if owner, _ := ownerOf(w.file, w.packet.Dst); n.NotAsked != "" && owner != nil && owner.Name != n.Node {
+		return w.asIfSent(owner)
+	}
 	if nb := n.Neighbour; nb != nil && !nb.Known() && n.NotAsked == "" {
 		w.drop(fmt.Sprintf("%s does not answer on %s (%s)", nb.Addr, nb.Dev, nb.State), "is the host up, and is it on this wire? the route's next hop must be")
 		return nil
@@ -257,27 +260,36 @@ func (w *walker) outside(hop netip.Addr) {
 	n := w.n
 	dev := n.Lookup.Via.Dev
 	if p, ok := w.pool(w.packet.Dst); ok {
-		whose := ""
+		whose, mend := "is in a pool, and in no node's podCIDR", fmt.Sprintf("check the address; or is its node not in the file yet? (pool %s)", p)
 		if owner, ok := w.podCIDR(w.packet.Dst); ok {
-			whose = ", of node " + owner
+			whose = "is a pod's address, of node " + owner
+			mend = fmt.Sprintf("there has to be a route to it here; `plumb diff` tells what is missing (pool %s)", p)
 		}
 		w.say(Step{Name: "next", Text: hop.String() + ", which is no node of the file"})
-		w.drop(fmt.Sprintf("the packet goes to %s on %s, which is no node; but %s is a pod's address%s", hop, dev, w.packet.Dst, whose),
-			fmt.Sprintf("there has to be a route to it here; `plumb diff` tells what is missing (pool %s)", p))
+		w.drop(fmt.Sprintf("the packet goes to %s on %s, which is no node; but %s %s", hop, dev, w.packet.Dst, whose), mend)
 		return
 	}
 	if !w.unmasqueraded() {
 		return
 	}
 	by := "by " + hop.String()
-	if hop == w.packet.Dst {
+	switch {
+	case n.NotAsked != "" && !n.Lookup.Dst.IsValid():
+		by = "by a route of its own"
+	case hop == w.packet.Dst:
 		by = "to its neighbour " + hop.String()
 	}
-	w.arrive(Left, fmt.Sprintf("leaves the cluster %s on %s of %s", by, dev, n.Node))
-	if w.translated {
-		w.t.Summary = fmt.Sprintf("leaves the cluster %s on %s of %s, as %s (translated from %s)", by, dev, n.Node, w.packet.Src, w.last)
-	} else if p, ok := w.pool(w.packet.Src); ok {
-		w.t.Summary += fmt.Sprintf(" with its pod's address %s, which the outside has to know a route to (pool %s)", w.packet.Src, p)
+	text := fmt.Sprintf("leaves the cluster %s on %s of %s", by, dev, n.Node)
+	if p, ok := w.pool(w.packet.Src); w.last.IsValid() {
+		text += fmt.Sprintf(", as %s (translated from %s)", w.packet.Src, w.last)
+	} else if w.translated {
+		text += ", masqueraded"
+	} else if ok {
+		text += fmt.Sprintf(" with its pod's address %s, which the outside has to know a route to (pool %s)", w.packet.Src, p)
+	}
+	w.arrive(Left, text)
+	if chain := w.mayTranslate; chain != "" {
+		w.warn("%s may be a service's address, which %s translates; %s", w.t.Packet.Dst, chain, liveShows)
 	}
 }
 

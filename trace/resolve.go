@@ -67,11 +67,27 @@ func (d *Directory) Find(s string) (End, error) {
 		}
 		return e, nil
 	}
-	more := ""
-	if len(d.Missing) > 0 {
-		more = "; the pods of " + strings.Join(d.Missing, ", ") + " are not known here: give an address"
-	}
+	more := d.unknown("give an address")
 	return End{}, fmt.Errorf("%q is no address, no pod that is known (namespace/name, as `plumb status` lists them), and no node of the file%s", s, more)
+}
+
+// Elsewhere says that an end may be a pod of a node that could not be asked; empty where
+// it cannot.
+func (d *Directory) Elsewhere(e End) string {
+	for _, a := range e.Addresses {
+		if owner, _ := ownerOf(d.File, a); owner != nil && slices.Contains(d.Missing, owner.Name) {
+			return d.unknown("run this on " + owner.Name)
+		}
+	}
+	return ""
+}
+
+// unknown says whose pods are not known, and what to do; empty where all are.
+func (d *Directory) unknown(mend string) string {
+	if len(d.Missing) == 0 {
+		return ""
+	}
+	return "; the pods of " + strings.Join(d.Missing, ", ") + " are not known here: " + mend
 }
 
 func end(e Endpoint) End {

@@ -37,7 +37,7 @@ func (w *walker) route(l *facts.Lookup) {
 
 func asPath(path []uint32) string {
 	if len(path) == 0 {
-		return ""
+		return ", AS path empty"
 	}
 	return ", AS path " + strings.Trim(fmt.Sprint(path), "[]")
 }

@@ -30,9 +30,11 @@ type walker struct {
 	wire       *wire      // what it left the node before by
 	suspects   []Fault    // what is not as plumb wants it, in the order of hops
 	outer      *inTunnel  // it comes out of a tunnel next
-	last       netip.Addr // the source before it was translated
+	last       netip.Addr // the source before it was translated, where both are known
 	unasked    []string   // nodes for which the file answered
-	whyNot     string     // why no rule of the chain read last matched
+	// mayTranslate is another owner's chain that may change the destination.
+	mayTranslate string
+	whyNot       string // why no rule of the chain read last matched
 }
 
 // wire is a device that the packet left by, and whom it was sent to.
@@ -157,11 +159,15 @@ func (w *walker) drop(why, mend string) {
 // arrive ends the packet well.
 func (w *walker) arrive(o Outcome, text string) {
 	w.t.Outcome, w.t.Summary = o, text
-	if w.translated {
+	if o == Delivered && w.last.IsValid() {
 		w.t.Summary += fmt.Sprintf(", which sees it come from %s (translated from %s)", w.packet.Src, w.last)
 	}
 	if len(w.unasked) > 0 {
-		w.t.Summary += ", if " + strings.Join(w.unasked, " and ") + " is as the file has it"
+		are := " is"
+		if len(w.unasked) > 1 {
+			are = " are"
+		}
+		w.t.Summary += ", if " + strings.Join(w.unasked, " and ") + are + " as the file has it"
 	}
 	for _, s := range w.suspects {
 		w.warn("%s: %s; %s", s.Place, s.Why, s.Mend)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/plumbnet/plumb/trace"
 	"github.com/plumbnet/plumb/trace/facts"
@@ -19,6 +22,7 @@ type tracing struct {
 	v4, v6  bool
 	sockets string
 	live    bool
+	notes   []string // what is to be said besides
 }
 
 func traceCommand(o *options) *cobra.Command {
@@ -28,7 +32,8 @@ func traceCommand(o *options) *cobra.Command {
 		Short: "follow a packet from hop to hop, and say what becomes of it",
 		Long: "Follow a packet as each kernel on its way answers: the route and where that comes from, the\n" +
 			"neighbour, the devices, what plumb's nftables chains do with it; then the next node, through\n" +
-			"its agent, and the way back. FROM and TO are a pod (namespace/name), an address or a node.\n" +
+			"its agent, and the way back. FROM and TO are a pod (namespace/name), an address or a node;\n" +
+			"TO may also be a domain's name that this host's resolver knows.\n" +
 			"The last line says whether and how it arrives, or which hop drops it and what mends that.\n" +
 			"Exit status: 0 delivered, 1 not, 2 error.",
 		Args: cobra.ExactArgs(2),
@@ -79,7 +84,7 @@ func (t *tracing) run(ctx context.Context, from, to string) error {
 	}
 	defer c.close()
 	d := c.directory(ctx)
-	start, packet, name, err := t.ends(d, from, to)
+	start, packet, name, err := t.ends(ctx, d, from, to)
 	if err != nil {
 		return err
 	}
@@ -87,17 +92,17 @@ func (t *tracing) run(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
+	result.Warnings = append(t.notes, result.Warnings...)
 	if t.live {
-		probe, err := c.probe(ctx, result, start)
-		if err != nil {
-			return err
-		}
-		result.Compare(probe)
+		result.Compare(c.probe(ctx, result, start))
 	}
 	if t.output == "json" {
 		err = printJSON(t.stdout, result)
 	} else {
 		err = result.Write(t.stdout, t.paint())
+	}
+	if err == nil && result.Probe != nil && result.Probe.Err != "" {
+		return fmt.Errorf("--live: no probe was sent: %s", result.Probe.Err)
 	}
 	if err == nil && !result.OK() {
 		return exitError(exitDifferent)
@@ -106,15 +111,25 @@ func (t *tracing) run(ctx context.Context, from, to string) error {
 }
 
 // ends finds both ends, and makes the packet.
-func (t *tracing) ends(d *trace.Directory, from, to string) (start trace.Start, p facts.Packet, name string, err error) {
+func (t *tracing) ends(ctx context.Context, d *trace.Directory, from, to string) (start trace.Start, p facts.Packet, name string, err error) {
 	a, err := d.Find(from)
 	if err != nil {
 		return start, p, "", fmt.Errorf("FROM: %w", err)
 	}
 	if a.Node == "" {
-		return start, p, "", fmt.Errorf("FROM: %s is no endpoint that is known, and no node's address: a packet has to start in the cluster", from)
+		return start, p, "", fmt.Errorf("FROM: %s is no endpoint that is known, and no node's address: a packet has to start in the cluster%s", from, d.Elsewhere(a))
 	}
 	b, err := d.Find(to)
+	if err != nil {
+		if strings.Contains(to, ".") { // a domain's name
+			var unknown error
+			if b, unknown = lookUp(ctx, to); unknown != nil {
+				err = fmt.Errorf("%w; %w", err, unknown)
+			} else {
+				err = nil
+			}
+		}
+	}
 	if err != nil {
 		return start, p, "", fmt.Errorf("TO: %w", err)
 	}
@@ -128,6 +143,9 @@ func (t *tracing) ends(d *trace.Directory, from, to string) (start trace.Start, 
 	p = t.packet
 	if p.Src, p.Dst, err = trace.Addresses(a, b, family); err != nil {
 		return start, p, "", err
+	}
+	if len(b.Addresses) > 1 && b.Node == "" {
+		t.notes = append(t.notes, fmt.Sprintf("%s has several addresses, %v: this is the way to %s", to, b.Addresses, p.Dst))
 	}
 	if a.Endpoint == "" && !isAddress(from) {
 		p.Src = netip.Addr{} // the node's kernel chooses
@@ -144,6 +162,22 @@ func (t *tracing) ends(d *trace.Directory, from, to string) (start trace.Start, 
 		p.SrcPort = 40000 // of those that programs are given (ip_local_port_range)
 	}
 	return trace.Start{Node: a.Node, Endpoint: a.Endpoint, Name: a.Name}, p, b.Name, nil
+}
+
+// lookUp asks this host's resolver for what is no name of plumb's. A pod may be told
+// otherwise by its own.
+func lookUp(ctx context.Context, name string) (trace.End, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	if err != nil {
+		return trace.End{}, fmt.Errorf("and this host's resolver: %w", err)
+	}
+	e := trace.End{Name: name}
+	for _, a := range list {
+		e.Addresses = append(e.Addresses, a.Unmap())
+	}
+	return e, nil
 }
 
 func isAddress(s string) bool {

@@ -22,8 +22,9 @@ const (
 	watchTime = 3 * time.Second
 )
 
-// probe sends a real packet, and watches what it meets on the nodes of the trace.
-func (c *cluster) probe(ctx context.Context, t *trace.Trace, start trace.Start) (trace.Probe, error) {
+// probe sends a real packet, and watches what it meets on the nodes of the trace. One
+// that cannot be sent takes nothing from what the trace says.
+func (c *cluster) probe(ctx context.Context, t *trace.Trace, start trace.Start) trace.Probe {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := watch{news: make(chan struct{}, 1)}
@@ -58,14 +59,15 @@ func (c *cluster) probe(ctx context.Context, t *trace.Trace, start trace.Start) 
 	w.settle()
 	cancel()
 	wg.Wait()
-	if err != nil {
-		return trace.Probe{}, err
-	}
 	out := trace.Probe{Sent: sent, Nodes: []trace.Watched{}}
+	if err != nil {
+		out.Err = err.Error()
+		out.Text = "not sent"
+	}
 	for _, n := range w.nodes {
 		out.Nodes = append(out.Nodes, *n)
 	}
-	return out, nil
+	return out
 }
 
 // watch gathers what all nodes say.
@@ -141,7 +143,7 @@ func (c *cluster) send(ctx context.Context, start trace.Start, p facts.Packet) (
 	}
 	socket := c.socket(start.Node)
 	if socket == "" {
-		return sent, errors.New("--live: the sender's node has no agent that can be asked")
+		return sent, errors.New("the sender's node has no agent that can be asked")
 	}
 	b, err := json.Marshal(s)
 	if err != nil {

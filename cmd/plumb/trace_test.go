@@ -126,6 +126,7 @@ func TestTraceRefuses(t *testing.T) {
 		for _, c := range []struct{ args, want string }{
 			{"a1 nosuch", `TO: "nosuch" is no address, no pod that is known (namespace/name, as ` + "`plumb status`" + ` lists them), and no node of the file; the pods of n3 are not known here: give an address`},
 			{"203.0.113.10 a1", "FROM: 203.0.113.10 is no endpoint that is known, and no node's address: a packet has to start in the cluster"},
+			{"10.244.3.10 a1", "FROM: 10.244.3.10 is no endpoint that is known, and no node's address: a packet has to start in the cluster; the pods of n3 are not known here: run this on n3"},
 			{"a1 b1 --port 80", "--port: icmp has no ports; give --proto tcp or udp too"},
 			{"a1 b1 --proto tcp", "--proto tcp: give --port too"},
 			{"a1 b1 --proto sctp", `--proto "sctp": it is one of icmp, tcp, udp`},
@@ -161,6 +162,28 @@ func TestTraceAsTheFileHasIt(t *testing.T) {
 		d.sh("n1", "ip route add 10.244.2.0/24 via 172.18.0.2 proto 112; ip neigh flush dev eth0")
 		if r, text = d.trace("a1", "10.244.2.10"); r.OK() || !strings.Contains(r.Summary, "172.18.0.2 is not answered for on eth0 of node n1") {
 			t.Error(text)
+		}
+	})
+}
+
+// TO may be a name of the host's resolver; one that nobody knows is an error, at once.
+func TestTraceToAName(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		d := newTraced(t, tracedState)
+		nstest.Sh(t, `
+			mount -t tmpfs tmpfs /mnt
+			echo "203.0.113.10 host.example.test" >/mnt/hosts; echo "2001:db8::10 host.example.test" >>/mnt/hosts; echo >/mnt/resolv.conf
+			mount --bind /mnt/hosts /etc/hosts; mount --bind /mnt/resolv.conf /etc/resolv.conf`)
+		for family, way := range map[string]string{"-4": "172.18.0.254", "-6": "fd00:172:18::fe"} {
+			r, text := d.trace("a1", "host.example.test", family)
+			if !r.OK() || !strings.Contains(text, "leaves the cluster by "+way) || !strings.Contains(text, "host.example.test has several addresses") {
+				t.Error(text)
+			}
+		}
+		out, code := d.run("n1", "trace", "a1", "nobody.example.test")
+		if code != 2 || !strings.Contains(out, "is no address, no pod that is known") || !strings.Contains(out, "nobody.example.test: no such host") && !strings.Contains(out, "connection refused") {
+			t.Errorf("exit status %d\n%s", code, out)
 		}
 	})
 }

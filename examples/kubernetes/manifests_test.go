@@ -23,6 +23,7 @@ var everything = []struct{ path, in, want string }{
 	{path: "."},
 	{"../kustomize/vxlan", "20-pools.yaml", "encapsulation: vxlan"},
 	{"../kustomize/bgp-tor", "40-bgp.yaml", "asn: 64496"},
+	{"../kustomize/trace", "10-cluster.yaml", "cluster: demo"},
 	{"../kustomize/metrics", "10-cluster.yaml", "cluster: demo"},
 	{"../kustomize/kube-proxy", "40-nat.yaml", "portRange: 32768-60999"},
 }

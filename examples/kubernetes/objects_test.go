@@ -67,8 +67,8 @@ type container struct {
 }
 
 type mount struct {
-	Name, MountPath string
-	ReadOnly        bool
+	Name, MountPath, MountPropagation string
+	ReadOnly                          bool
 }
 
 type probe struct {

@@ -20,18 +20,17 @@ func TestAPodOnANodeOfTheDaemonSet(t *testing.T) {
 		list := objects(t, manifest)
 		p := the(t, "DaemonSet", list).Spec.Template.Spec
 		n.must(p, p.InitContainers[0])
-		// What the conflist calls /var/lib/plumb is that of the test's disk.
-		nstest.Sh(t, fmt.Sprintf("mkdir -p %[1]s; mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/plumb; mount --bind %[1]s /var/lib/plumb", n.path("/var/lib/plumb")))
+		n.shareStateDir()
 		pod := nstest.NewNamespace(t)
 
-		if out, err := n.plugin("ADD", pod); err == nil || !strings.Contains(out, "no agent has had a valid state file on this node yet") {
+		if out, err := n.plugin("ADD", pod.Path()); err == nil || !strings.Contains(out, "no agent has had a valid state file on this node yet") {
 			t.Errorf("ADD before the agent's first start: %v\n%s", err, out)
 		}
 		n.stateFile.write(the(t, "ConfigMap", list).Data)
 		agent := n.run(p, p.Containers[0])
 		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
 
-		out, err := n.plugin("ADD", pod)
+		out, err := n.plugin("ADD", pod.Path())
 		if err != nil {
 			t.Fatalf("ADD: %v\n%s", err, out)
 		}
@@ -52,7 +51,7 @@ func TestAPodOnANodeOfTheDaemonSet(t *testing.T) {
 			have := nstest.Sh(t, "ip route; ip -o link")
 			return strings.Contains(have, ip+" dev plb") && strings.Contains(have, "ee:ee:ee:ee:ee:ee")
 		})
-		if out, err := n.plugin("DEL", pod); err != nil {
+		if out, err := n.plugin("DEL", pod.Path()); err != nil {
 			t.Errorf("DEL: %v\n%s", err, out)
 		}
 		if left := nstest.Sh(t, "ip route; ip -o link"); strings.Contains(left, ip) || strings.Contains(left, "plb") {
@@ -66,9 +65,15 @@ func TestAPodOnANodeOfTheDaemonSet(t *testing.T) {
 	})
 }
 
+// shareStateDir: what the conflist calls /var/lib/plumb is that of the test's disk.
+func (n *worker1) shareStateDir() {
+	n.t.Helper()
+	nstest.Sh(n.t, fmt.Sprintf("mkdir -p %[1]s; mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/plumb; mount --bind %[1]s /var/lib/plumb", n.path("/var/lib/plumb")))
+}
+
 // plugin calls the installed plugin as a container runtime does: with the first entry
 // of the installed conflist.
-func (n *worker1) plugin(command string, pod nstest.Namespace) (string, error) {
+func (n *worker1) plugin(command, netns string) (string, error) {
 	n.t.Helper()
 	text, err := os.ReadFile(n.path("/etc/cni/net.d/10-plumb.conflist"))
 	var conflist struct {
@@ -89,7 +94,7 @@ func (n *worker1) plugin(command string, pod nstest.Namespace) (string, error) {
 	}
 	cmd := exec.Command(n.path("/opt/cni/bin/plumb-cni"))
 	cmd.Stdin = strings.NewReader(string(stdin))
-	cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID=c1", "CNI_NETNS="+pod.Path(), "CNI_IFNAME=eth0",
+	cmd.Env = append(os.Environ(), "CNI_COMMAND="+command, "CNI_CONTAINERID=c1", "CNI_NETNS="+netns, "CNI_IFNAME=eth0",
 		"CNI_PATH="+n.path("/opt/cni/bin"), "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-1")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

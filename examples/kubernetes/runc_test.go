@@ -230,6 +230,9 @@ func (n *worker1) mounts(p pod, c container) []dict {
 		if m.ReadOnly {
 			options[1] = "ro"
 		}
+		if m.MountPropagation == "HostToContainer" {
+			options = append(options, "rslave")
+		}
 		for _, v := range p.Volumes {
 			if v.Name == m.Name {
 				mounts = append(mounts, dict{"destination": m.MountPath, "type": "bind", "source": n.volume(v), "options": options})
@@ -246,7 +249,7 @@ func (n *worker1) volume(v volume) string {
 	switch {
 	case v.ConfigMap.Name != "":
 		return n.stateFile.dir
-	case strings.HasPrefix(v.HostPath.Path, "/proc/"):
+	case strings.HasPrefix(v.HostPath.Path, "/proc/"), v.HostPath.Path == namespaces:
 		return v.HostPath.Path
 	case v.HostPath.Type == "DirectoryOrCreate":
 		if err := os.MkdirAll(n.path(v.HostPath.Path), 0o755); err != nil {

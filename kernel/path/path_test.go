@@ -57,7 +57,7 @@ func TestRoute(t *testing.T) {
 			{"", "1.1.1.1", "", "default via 192.0.2.2 dev eth0", "192.0.2.2 eth0", "192.0.2.1", ""},
 			{"10.0.0.5", "1.1.1.1", "in0", "default via 192.0.2.2 dev eth0", "192.0.2.2 eth0", "", ""},
 			{"10.0.0.6", "1.1.1.1", "in0", "", " ", "", "EINVAL"}, // rp_filter
-			{"", "192.0.2.1", "", "local 192.0.2.1 dev eth0 table 255 proto kernel scope host src 192.0.2.1", " lo", "192.0.2.1", ""},
+			{"", "192.0.2.1", "", "local 192.0.2.1 dev eth0 table local proto kernel scope host src 192.0.2.1", " lo", "192.0.2.1", ""},
 			{"", "10.9.1.1", "", "blackhole 10.9.0.0/16 proto plumb", " ", "", "EINVAL"},
 			{"", "fd00:9::1", "", "blackhole fd00:9::/32 dev lo proto plumb metric 1024", " ", "", "EINVAL"},
 			{"", "10.8.1.1", "", "prohibit 10.8.0.0/16", " ", "", "EACCES"},

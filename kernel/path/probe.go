@@ -45,7 +45,7 @@ func Send(ctx context.Context, p facts.Packet) (facts.Sent, error) {
 		case err == nil:
 			return facts.Sent{Answered: true, Text: took("connected")}, nil
 		case errors.Is(err, unix.ECONNREFUSED): // by the destination: the packet was there
-			return facts.Sent{Answered: true, Text: took("connection refused: nothing listens on the port,")}, nil
+			return facts.Sent{Answered: true, Text: took("connection refused (nothing listens on the port, or a rule rejects it)")}, nil
 		}
 	}
 	var late net.Error

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -39,7 +41,7 @@ func text(r *state.Route) string {
 		add("dev", r.Dev)
 	}
 	if r.Table != state.TableMain {
-		add("table", strconv.Itoa(int(r.Table)))
+		add("table", tableName(r.Table))
 	}
 	if r.Protocol != protoBoot {
 		add("proto", state.ProtocolName(r.Protocol))
@@ -83,4 +85,12 @@ func typeName(t state.RouteType) string {
 		return names[t]
 	}
 	return strconv.Itoa(int(t))
+}
+
+// tableName: of all tables the main and the local one have the same name everywhere.
+func tableName(table uint32) string {
+	if table == unix.RT_TABLE_LOCAL {
+		return "local"
+	}
+	return strconv.Itoa(int(table))
 }

@@ -211,6 +211,7 @@ type Element struct {
 type Chain struct {
 	Table    string `json:"table"` // ip filter
 	Name     string `json:"name"`
+	Type     string `json:"type"` // filter, nat, route
 	Hook     string `json:"hook"`
 	Priority int32  `json:"priority"`
 	Policy   string `json:"policy"`
