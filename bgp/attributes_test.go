@@ -91,3 +91,26 @@ func TestRestartIsTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// To look at the sessions changes nothing of what was received: a filter that is
+// changed afterwards has the routes as the peer announced them.
+func TestLookingChangesNothing(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		n := open(t, bgp.Options{})
+		p := peer4(64513)
+		p.Address, p.Passive, p.Import = addr("127.0.0.9"), true, "in"
+		n.want(speaker(64512), p, rules(t, "in", false, `as-path "." prepend 2 accept`))
+		r := call(t)
+		r.update(2)
+		n.learns("10.244.2.0/24", "127.0.0.9")
+		if s := n.session("127.0.0.9"); s.Families[0].Accepted != 1 || len(destinations(t, n)["10.244.2.0/24"].ASPath) != 3 {
+			t.Fatalf("there are %+v and %+v", s.Families, destinations(t, n))
+		}
+		n.want(speaker(64512), p, rules(t, "in", false, `as-path "." med 7 accept`))
+		bgptest.Eventually(t, "the filter is another", func() bool { return destinations(t, n)["10.244.2.0/24"].MED == 7 })
+		if path := destinations(t, n)["10.244.2.0/24"].ASPath; !slices.Equal(path, []uint32{64513}) {
+			t.Errorf("the AS path is %v", path)
+		}
+	})
+}

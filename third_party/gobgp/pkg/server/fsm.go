@@ -1447,8 +1447,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 					}
 					fsm.lock.Lock()
 					fsm.pConf.State.PeerAs = peerAs
-					fsm.peerInfo.AS = peerAs
-					fsm.peerInfo.ID = body.ID
+					// Paths have it too, and are read meanwhile.
+					if fsm.peerInfo.AS != peerAs || !fsm.peerInfo.ID.Equal(body.ID) {
+						fsm.peerInfo.AS = peerAs
+						fsm.peerInfo.ID = body.ID
+					}
 					fsm.capMap, fsm.rfMap = open2Cap(body, fsm.pConf)
 
 					if _, y := fsm.capMap[bgp.BGP_CAP_ADD_PATH]; y {

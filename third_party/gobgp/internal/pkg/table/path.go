@@ -371,8 +371,14 @@ func (path *Path) root() *Path {
 	return p
 }
 
+// OriginInfo is that of the path or, where it has none of its own, of what it was
+// cloned from.
 func (path *Path) OriginInfo() *originInfo {
-	return path.root().info
+	p := path
+	for p.info == nil && p.parent != nil {
+		p = p.parent
+	}
+	return p.info
 }
 
 func (path *Path) NoImplicitWithdraw() bool {
@@ -395,8 +401,12 @@ func (path *Path) GetSource() *PeerInfo {
 	return path.OriginInfo().source
 }
 
+// MarkStale marks this path, and not those that it shares its origin with: others
+// read them.
 func (path *Path) MarkStale(s bool) {
-	path.OriginInfo().stale = s
+	info := *path.OriginInfo()
+	info.stale = s
+	path.info = &info
 }
 
 func (path *Path) IsStale() bool {

@@ -13543,13 +13543,14 @@ func (t *TunnelEncapSubTLV) DecodeFromBytes(data []byte) (value []byte, err erro
 }
 
 func (t *TunnelEncapSubTLV) Serialize(value []byte) (buf []byte, err error) {
-	t.Length = uint16(len(value))
+	// Note: Do not update "t.Length" to avoid data race.
+	length := uint16(len(value))
 	if t.Type >= 0x80 {
 		buf = append(make([]byte, 3), value...)
-		binary.BigEndian.PutUint16(buf[1:3], t.Length)
+		binary.BigEndian.PutUint16(buf[1:3], length)
 	} else {
 		buf = append(make([]byte, 2), value...)
-		buf[1] = uint8(t.Length)
+		buf[1] = uint8(length)
 	}
 	buf[0] = uint8(t.Type)
 	return buf, nil
