@@ -114,3 +114,32 @@ func TestLookingChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// Attributes that fill a message grow on their way: where they no longer fit, the
+// peers do not get the route, lose what they had of it, and the log says so.
+func TestAttributesThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		n := open(t, bgp.Options{})
+		from, to := peer4(64513), peer4(64514)
+		from.Name, from.Address, from.Passive = "from", addr("127.0.0.9"), true
+		to.Name, to.Address, to.Passive, to.Export = "to", addr("127.0.0.8"), true, "all"
+		n.want(speaker(64512), from, to, rules(t, "all", true))
+		reader := callFrom(t, "127.0.0.8", opening(64514, "127.0.0.8", 90, packet.NewCapFourOctetASNumber(64514)))
+		r := call(t)
+		// AS numbers of two bytes go out with four.
+		path := attribute(0x40, byte(packet.BGP_ATTR_TYPE_AS_PATH), append([]byte{2, 40}, bytes.Repeat([]byte{0xfc, 1}, 40)...))
+		for _, attributes := range [][]byte{slices.Concat(usual[:4], path, usual[11:]), usual} {
+			r.update(7)
+			reader.until(packet.BGP_MSG_UPDATE, 24, 10, 244, 7)
+			fill := attribute(0xc0, 200, make([]byte, 4096-19-4-4-4-len(attributes)))
+			r.send(packet.BGP_MSG_UPDATE, updateBody(slices.Concat(attributes, fill), 24, 10, 244, 7))
+			if body := reader.next(packet.BGP_MSG_UPDATE); !bytes.Equal(body, []byte{0, 4, 24, 10, 244, 7, 0, 0}) {
+				t.Errorf("it was sent % x", body)
+			}
+		}
+		if !n.log.has("the peer does not get its routes") {
+			t.Error("the log does not say it")
+		}
+	})
+}

@@ -71,6 +71,9 @@ func noisyUpdate(rng *rand.Rand) []byte {
 	if rng.IntN(5) > 0 {
 		nlri = prefixesOf(rng)
 	}
+	if room := 4096 - 19 - 4 - 4 - len(withdrawn) - len(attributes) - len(nlri) - rng.IntN(9); rng.IntN(25) == 0 && room > 0 {
+		attributes = append(attributes, attribute(0xc0, 210, make([]byte, room))...) // it fills the message, and what is passed on grows
+	}
 	body := binary.BigEndian.AppendUint16(nil, uint16(len(withdrawn)))
 	body = append(body, withdrawn...)
 	length := len(attributes)

@@ -1724,6 +1724,10 @@ func (h *fsmHandler) openconfirm(ctx context.Context) (bgp.FSMState, *fsmStateRe
 	}
 }
 
+func announces(m *bgp.BGPUpdate) bool {
+	return len(m.NLRI) > 0 || getPathAttrFromBGPUpdate(m, bgp.BGP_ATTR_TYPE_MP_REACH_NLRI) != nil
+}
+
 func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) error {
 	sendToStateReasonCh := func(typ fsmStateReasonType, notif *bgp.BGPMessage) {
 		// probably doesn't happen but be cautious
@@ -1737,7 +1741,8 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 	conn := h.conn
 	fsm := h.fsm
 	ticker := keepaliveTicker(fsm)
-	send := func(m *bgp.BGPMessage) error {
+	var send func(m *bgp.BGPMessage) error
+	send = func(m *bgp.BGPMessage) error {
 		fsm.lock.RLock()
 		if fsm.twoByteAsTrans && m.Header.Type == bgp.BGP_MSG_UPDATE {
 			fsm.logger.Debug("update for 2byte AS peer",
@@ -1777,6 +1782,10 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 					"Data":  err})
 			fsm.lock.RUnlock()
 			fsm.bgpMessageStateUpdate(0, false)
+			// What the peer has of these prefixes from before is wrong now.
+			if update, ok := m.Body.(*bgp.BGPUpdate); ok && announces(update) {
+				return send(&bgp.BGPMessage{Header: bgp.BGPHeader{Type: bgp.BGP_MSG_UPDATE}, Body: bgp.TreatAsWithdraw(update)})
+			}
 			return nil
 		}
 		fsm.lock.RLock()
