@@ -141,7 +141,10 @@ func TestPeerRestart(t *testing.T) {
 		n.want(speaker(64512), peer4(64513), state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
 		n.learns("10.244.2.0/24", far4)
 		n.learns("10.244.3.0/24", far4)
-		ended := func() bool { s := n.session(far4); return s.State == bgp.Established && s.Families[0].EndOfRIB && !s.Restarting }
+		ended := func() bool {
+			s := n.session(far4)
+			return s.State == bgp.Established && s.Families[0].EndOfRIB && !s.Restarting
+		}
 		bgptest.Eventually(t, "End-of-RIB", ended, r.Status)
 		has(t, r, "10.244.1.0/24", true)
 		r.Kill()
