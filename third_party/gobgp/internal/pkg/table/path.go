@@ -363,14 +363,6 @@ func (path *Path) Clone(isWithdraw bool) *Path {
 	}
 }
 
-func (path *Path) root() *Path {
-	p := path
-	for p.parent != nil {
-		p = p.parent
-	}
-	return p
-}
-
 // OriginInfo is that of the path or, where it has none of its own, of what it was
 // cloned from.
 func (path *Path) OriginInfo() *originInfo {
