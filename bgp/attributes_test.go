@@ -31,11 +31,15 @@ func TestUnknownAttributesArePassedOn(t *testing.T) {
 			callFrom(t, "127.0.0.8", opening(64514, "127.0.0.8", 90)),
 		}
 		r := call(t)
-		r.update(7, 0xc0, 200, 3, 1, 2, 3, 0x80, 201, 3, 4, 5, 6)
+		community := append([]byte{0xbf}, bytes.Repeat([]byte{7}, 19)...) // specific to IPv6, of a type that is none (RFC 5701)
+		r.update(7, slices.Concat([]byte{0xc0, 200, 3, 1, 2, 3, 0x80, 201, 3, 4, 5, 6}, attribute(0xc0, 25, community))...)
 		for _, reader := range readers {
 			_, body := reader.until(packet.BGP_MSG_UPDATE, 24, 10, 244, 7)
 			if !bytes.Contains(body, []byte{0xe0, 200, 3, 1, 2, 3}) {
 				t.Errorf("the transitive one is not in % x", body)
+			}
+			if !bytes.Contains(body, community) {
+				t.Errorf("the community is not in % x", body)
 			}
 			if bytes.Contains(body, []byte{201, 3, 4, 5, 6}) {
 				t.Errorf("the one that is not transitive is in % x", body)

@@ -13192,10 +13192,10 @@ type UnknownExtended struct {
 }
 
 func (e *UnknownExtended) Serialize() ([]byte, error) {
-	if len(e.Value) != 7 {
+	if len(e.Value) != 7 && len(e.Value) != 19 { // RFC 5701
 		return nil, fmt.Errorf("invalid value length for unknown extended community: %d", len(e.Value))
 	}
-	buf := make([]byte, 8)
+	buf := make([]byte, 1+len(e.Value))
 	buf[0] = uint8(e.Type)
 	copy(buf[1:], e.Value)
 	return buf, nil
@@ -14276,7 +14276,7 @@ type PathAttributeIP6ExtendedCommunities struct {
 }
 
 func ParseIP6Extended(data []byte) (ExtendedCommunityInterface, error) {
-	if len(data) < 8 {
+	if len(data) < 20 {
 		return nil, NewMessageError(BGP_ERROR_UPDATE_MESSAGE_ERROR, BGP_ERROR_SUB_MALFORMED_ATTRIBUTE_LIST, nil, "not all extended community bytes are available")
 	}
 	attrType := ExtendedCommunityAttrType(data[0])
@@ -14295,7 +14295,7 @@ func ParseIP6Extended(data []byte) (ExtendedCommunityInterface, error) {
 	default:
 		return &UnknownExtended{
 			Type:  ExtendedCommunityAttrType(data[0]),
-			Value: data[1:8],
+			Value: data[1:20],
 		}, nil
 	}
 }
