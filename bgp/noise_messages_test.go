@@ -49,7 +49,7 @@ func noisyUpdate(rng *rand.Rand) []byte {
 			list = append(list, attribute([]byte{0x40, 0x80, 0xc0, 0xe0, byte(rng.IntN(256))}[rng.IntN(5)], byte(rng.IntN(45)), value))
 		case rng.IntN(5) == 0: // twice
 			list = append(list, list[i])
-		case rng.IntN(5) == 0: // gone
+		case rng.IntN(6) == 0: // gone
 			list = append(list[:i], list[i+1:]...)
 		default: // its value, with the length right or wrong
 			value := mutate(rng, list[i][3:])
@@ -70,6 +70,9 @@ func noisyUpdate(rng *rand.Rand) []byte {
 	}
 	if rng.IntN(5) > 0 {
 		nlri = prefixesOf(rng)
+	}
+	if room := 4096 - 19 - 4 - 4 - len(withdrawn) - len(attributes) - len(nlri) - rng.IntN(9); rng.IntN(25) == 0 && room > 0 {
+		attributes = append(attributes, attribute(0xc0, 210, make([]byte, room))...) // it fills the message, and what is passed on grows
 	}
 	body := binary.BigEndian.AppendUint16(nil, uint16(len(withdrawn)))
 	body = append(body, withdrawn...)
@@ -122,7 +125,7 @@ func mutate(rng *rand.Rand, in []byte) []byte {
 		switch {
 		case rng.IntN(4) == 0:
 			b = append(b[:i], append(random(rng, 1+rng.IntN(5)), b[i:]...)...)
-		case rng.IntN(4) == 0:
+		case rng.IntN(5) == 0:
 			b = append(b[:i], b[min(len(b), i+1+rng.IntN(5)):]...)
 		case i < len(b):
 			b[i] = []byte{0, 1, 0xff, b[i] + 1, b[i] - 1, byte(rng.Uint32())}[rng.IntN(6)]

@@ -46,11 +46,12 @@ func TestNoise(t *testing.T) {
 		reader.Name, reader.Prefix, reader.Address, reader.Passive = "reader", netip.Prefix{}, addr("127.0.0.8"), true
 		listener := external
 		listener.Name, listener.Prefix, listener.Address, listener.Passive = "listener", netip.Prefix{}, addr("127.0.0.9"), true
+		listener.ASN = 64599 // of a path with its own AS it would hear nothing
 		n.want(speaker(64512), internal, external, restarts, reader, listener,
 			rules(t, "in", true, `as-path "_64666_" reject`, `community 64512:1 add-community 64512:2 prepend 2 accept`), rules(t, "all", true))
 		stop := []func(){
 			bystander(t, "127.0.0.8", opening(64512, "127.0.0.8", 90), false),
-			bystander(t, "127.0.0.9", opening(64513, "127.0.0.9", 90), true),
+			bystander(t, "127.0.0.9", opening(64599, "127.0.0.9", 90, packet.NewCapFourOctetASNumber(64599)), true),
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), lasts)
 		defer cancel()

@@ -144,3 +144,9 @@ func (r *raw) until(kind byte, end ...byte) (byte, []byte) {
 		}
 	}
 }
+
+// next is the body of the next message of the type.
+func (r *raw) next(kind byte) []byte {
+	_, body := r.until(kind)
+	return body
+}

@@ -1471,8 +1471,11 @@ func (h *fsmHandler) opensent(ctx context.Context) (bgp.FSMState, *fsmStateReaso
 					}
 					fsm.lock.Lock()
 					fsm.pConf.State.PeerAs = peerAs
-					fsm.peerInfo.AS = peerAs
-					fsm.peerInfo.ID = body.ID
+					// Paths have it too, and are read meanwhile.
+					if fsm.peerInfo.AS != peerAs || !fsm.peerInfo.ID.Equal(body.ID) {
+						fsm.peerInfo.AS = peerAs
+						fsm.peerInfo.ID = body.ID
+					}
 					fsm.capMap, fsm.rfMap = open2Cap(body, fsm.pConf)
 
 					if _, y := fsm.capMap[bgp.BGP_CAP_ADD_PATH]; y {
@@ -1742,6 +1745,10 @@ func (h *fsmHandler) openconfirm(ctx context.Context) (bgp.FSMState, *fsmStateRe
 	}
 }
 
+func announces(m *bgp.BGPUpdate) bool {
+	return len(m.NLRI) > 0 || getPathAttrFromBGPUpdate(m, bgp.BGP_ATTR_TYPE_MP_REACH_NLRI) != nil
+}
+
 func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) error {
 	sendToStateReasonCh := func(typ fsmStateReasonType, notif *bgp.BGPMessage) {
 		// probably doesn't happen but be cautious
@@ -1755,7 +1762,8 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 	conn := h.conn
 	fsm := h.fsm
 	ticker := keepaliveTicker(fsm)
-	send := func(m *bgp.BGPMessage) error {
+	var send func(m *bgp.BGPMessage) error
+	send = func(m *bgp.BGPMessage) error {
 		fsm.lock.RLock()
 		if fsm.twoByteAsTrans && m.Header.Type == bgp.BGP_MSG_UPDATE {
 			fsm.logger.Debug("update for 2byte AS peer",
@@ -1795,6 +1803,10 @@ func (h *fsmHandler) sendMessageloop(ctx context.Context, wg *sync.WaitGroup) er
 					"Data":  err})
 			fsm.lock.RUnlock()
 			fsm.bgpMessageStateUpdate(0, false)
+			// What the peer has of these prefixes from before is wrong now.
+			if update, ok := m.Body.(*bgp.BGPUpdate); ok && announces(update) {
+				return send(&bgp.BGPMessage{Header: bgp.BGPHeader{Type: bgp.BGP_MSG_UPDATE}, Body: bgp.TreatAsWithdraw(update)})
+			}
 			return nil
 		}
 		fsm.lock.RLock()

@@ -1697,10 +1697,13 @@ func (s *BgpServer) handleFSMMessage(peer *peer, e *fsmMsg) {
 			peer.fsm.pConf.Transport.State.LocalAddress = laddr
 			// exclude zone info
 			ipaddr, _ := net.ResolveIPAddr("ip", laddr)
-			peer.fsm.peerInfo.LocalAddress = ipaddr.IP
+			local := ipaddr.IP
 			if peer.fsm.pConf.Transport.Config.LocalAddress != netip.IPv4Unspecified().String() && peer.fsm.pConf.Transport.Config.LocalAddress != netip.IPv6Unspecified().String() {
-				peer.fsm.peerInfo.LocalAddress = net.ParseIP(peer.fsm.pConf.Transport.Config.LocalAddress)
+				local = net.ParseIP(peer.fsm.pConf.Transport.Config.LocalAddress)
 				peer.fsm.pConf.Transport.State.LocalAddress = peer.fsm.pConf.Transport.Config.LocalAddress
+			}
+			if !peer.fsm.peerInfo.LocalAddress.Equal(local) {
+				peer.fsm.peerInfo.LocalAddress = local
 			}
 			neighborAddress := peer.fsm.pConf.State.NeighborAddress
 			peerRestarting := peer.fsm.pConf.GracefulRestart.State.PeerRestarting
@@ -2819,8 +2822,14 @@ func (s *BgpServer) getAdjRib(addr string, family bgp.RouteFamily, in bool, enab
 		if in {
 			adjRib = peer.adjRibIn
 			if enableFiltered {
+				// What is looked at is not what the peer's adj-RIB-in has from now on.
+				adjRib = table.NewAdjRib(s.logger, peer.configuredRFlist())
 				toUpdate = make([]*table.Path, 0)
-				for _, path := range peer.adjRibIn.PathList([]bgp.RouteFamily{family}, true) {
+				for _, path := range peer.adjRibIn.PathList([]bgp.RouteFamily{family}, false) {
+					if path.IsRejected() {
+						toUpdate = append(toUpdate, path)
+						continue
+					}
 					p := path
 					pathLocalKey := path.GetLocalKey()
 					options := &table.PolicyOptions{
@@ -2829,6 +2838,7 @@ func (s *BgpServer) getAdjRib(addr string, family bgp.RouteFamily, in bool, enab
 					p = s.policy.ApplyPolicy(peer.TableID(), table.POLICY_DIRECTION_IMPORT, p, options)
 					if p == nil {
 						filtered[pathLocalKey] = table.PolicyFiltered
+						toUpdate = append(toUpdate, path)
 					} else {
 						toUpdate = append(toUpdate, p)
 					}

@@ -431,7 +431,9 @@ func (p *packerV4) pack(options ...*bgp.MarshallingOption) []*bgp.BGPMessage {
 	}
 
 	loop := func(attrsLen int, paths []*Path, cb func([]*bgp.IPAddrPrefix)) {
-		max := maxNLRIs(attrsLen)
+		// Attributes that leave no room make a message that cannot be serialized,
+		// which is for the sender to say.
+		max := max(maxNLRIs(attrsLen), 1)
 		var nlris []*bgp.IPAddrPrefix
 		for {
 			nlris, paths = split(max, paths)

@@ -368,16 +368,14 @@ func (path *Path) Clone(isWithdraw bool) *Path {
 	}
 }
 
-func (path *Path) root() *Path {
+// OriginInfo is that of the path or, where it has none of its own, of what it was
+// cloned from.
+func (path *Path) OriginInfo() *originInfo {
 	p := path
-	for p.parent != nil {
+	for p.info == nil && p.parent != nil {
 		p = p.parent
 	}
-	return p
-}
-
-func (path *Path) OriginInfo() *originInfo {
-	return path.root().info
+	return p.info
 }
 
 func (path *Path) NoImplicitWithdraw() bool {
@@ -400,8 +398,12 @@ func (path *Path) GetSource() *PeerInfo {
 	return path.OriginInfo().source
 }
 
+// MarkStale marks this path, and not those that it shares its origin with: others
+// read them.
 func (path *Path) MarkStale(s bool) {
-	path.OriginInfo().stale = s
+	info := *path.OriginInfo()
+	info.stale = s
+	path.info = &info
 }
 
 func (path *Path) IsStale() bool {

@@ -13192,10 +13192,10 @@ type UnknownExtended struct {
 }
 
 func (e *UnknownExtended) Serialize() ([]byte, error) {
-	if len(e.Value) != 7 {
+	if len(e.Value) != 7 && len(e.Value) != 19 { // RFC 5701
 		return nil, fmt.Errorf("invalid value length for unknown extended community: %d", len(e.Value))
 	}
-	buf := make([]byte, 8)
+	buf := make([]byte, 1+len(e.Value))
 	buf[0] = uint8(e.Type)
 	copy(buf[1:], e.Value)
 	return buf, nil
@@ -13543,13 +13543,14 @@ func (t *TunnelEncapSubTLV) DecodeFromBytes(data []byte) (value []byte, err erro
 }
 
 func (t *TunnelEncapSubTLV) Serialize(value []byte) (buf []byte, err error) {
-	t.Length = uint16(len(value))
+	// Note: Do not update "t.Length" to avoid data race.
+	length := uint16(len(value))
 	if t.Type >= 0x80 {
 		buf = append(make([]byte, 3), value...)
-		binary.BigEndian.PutUint16(buf[1:3], t.Length)
+		binary.BigEndian.PutUint16(buf[1:3], length)
 	} else {
 		buf = append(make([]byte, 2), value...)
-		buf[1] = uint8(t.Length)
+		buf[1] = uint8(length)
 	}
 	buf[0] = uint8(t.Type)
 	return buf, nil
@@ -14275,7 +14276,7 @@ type PathAttributeIP6ExtendedCommunities struct {
 }
 
 func ParseIP6Extended(data []byte) (ExtendedCommunityInterface, error) {
-	if len(data) < 8 {
+	if len(data) < 20 {
 		return nil, NewMessageError(BGP_ERROR_UPDATE_MESSAGE_ERROR, BGP_ERROR_SUB_MALFORMED_ATTRIBUTE_LIST, nil, "not all extended community bytes are available")
 	}
 	attrType := ExtendedCommunityAttrType(data[0])
@@ -14294,7 +14295,7 @@ func ParseIP6Extended(data []byte) (ExtendedCommunityInterface, error) {
 	default:
 		return &UnknownExtended{
 			Type:  ExtendedCommunityAttrType(data[0]),
-			Value: data[1:8],
+			Value: data[1:20],
 		}, nil
 	}
 }
