@@ -118,6 +118,7 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 		l.log.Warn("BGP: malformed update; its prefixes are taken for withdrawn (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
 	case "Some attributes were discarded":
 		l.log.Warn("BGP: malformed attributes were discarded (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
+	case "failed to close existing tcp connection": // of a peer that is deleted; it was closed before
 	case "Can't find configuration for a new passive connection":
 		l.sayUnknown(key)
 	case "Mismatched local address":
