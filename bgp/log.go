@@ -118,11 +118,11 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 		l.log.Warn("BGP: malformed update; its prefixes are taken for withdrawn (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
 	case "Some attributes were discarded":
 		l.log.Warn("BGP: malformed attributes were discarded (RFC 7606)", "peer", s.nameOf(peer), "err", f["Error"])
-	case "failed to close existing tcp connection": // of a peer that is deleted; it was closed before
 	case "Can't find configuration for a new passive connection":
 		l.sayUnknown(key)
 	case "Mismatched local address":
 		s.noteError(peer, fmt.Sprintf("the peer called %v, and the session is of the source address %v", f["Addr"], f["Configured addr"]))
+	case "failed to close existing tcp connection": // of a peer that is deleted; it was closed before
 	default:
 		return false
 	}
