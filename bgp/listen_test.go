@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -95,5 +96,27 @@ func TestPasswordOnALatePort(t *testing.T) {
 		far.Password = "open-sesame"
 		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far}})
 		bgptest.Eventually(t, "up with the password", func() bool { return n.up(far4) }, r.Status, n.log.String)
+	})
+}
+
+// A process that has no file descriptor left for a while cannot be called in that
+// while, and can afterwards.
+func TestOutOfDescriptors(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		h := wire(t)
+		p := peer4(64513)
+		p.Passive = true
+		s := startProcess(t, t.TempDir(), false, speaker(64512), p)
+		s.says("settled")
+		pid := fmt.Sprint(s.cmd.Process.Pid)
+		limit := func(n int) {
+			t.Helper()
+			bgptest.Run(t, exec.Command("prlimit", "--pid", pid, fmt.Sprintf("--nofile=%d:", n)))
+		}
+		limit(3)
+		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		bgptest.Eventually(t, "a call is refused", func() bool { return strings.Contains(s.log.String(), "too many open files") }, s.log.String)
+		limit(1024)
+		bgptest.Eventually(t, "up", func() bool { return r.Up(near4) }, r.Status, s.log.String)
 	})
 }

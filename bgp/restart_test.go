@@ -97,11 +97,7 @@ func keeps(t *testing.T, r bgptest.Router, prefix string) (stop func()) {
 // the speaker says when it has everything.
 func TestOwnRestart(t *testing.T) {
 	each(t, func(t *testing.T, start bgptest.Start) {
-		far := far(64512)
-		// Two of GoBGP that both call refuse each other for half a minute, which is
-		// longer than one waits for the other's return.
-		far.Passive = true
-		r := start(t, wire(t), bgptest.Config{ASN: 64513, RouterID: far4, Restart: 60, Peers: []bgptest.Peer{far}})
+		r := start(t, wire(t), bgptest.Config{ASN: 64513, RouterID: far4, Restart: 60, Peers: []bgptest.Peer{far(64512)}})
 		r.Announce("10.244.2.0/24")
 		dir := t.TempDir()
 		objects := []state.Object{

@@ -100,12 +100,16 @@ func (s *Speaker) lookUp(ctx context.Context, p netip.Prefix, how api.TableLooku
 	return list, nil
 }
 
-// nameIn is the name of the peer's session, kept in names: few, of many paths.
+// nameIn is the name of the peer's session, with the address where it is one of many,
+// kept in names: few, of many paths.
 func (c *config) nameIn(names map[netip.Addr]string, peer netip.Addr) string {
 	name, ok := names[peer]
 	if !ok && peer.IsValid() {
 		p, _ := c.peerAt(peer)
 		name = p.Name
+		if p.Prefix.IsValid() {
+			name += " " + peer.String()
+		}
 		names[peer] = name
 	}
 	return name

@@ -1,8 +1,10 @@
 package bgp_test
 
 import (
+	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -230,5 +232,36 @@ func TestDynamicNeighbour(t *testing.T) {
 		n.want(speaker(64512))
 		n.learns("10.244.2.0/24")
 		bgptest.Eventually(t, "the session is gone", func() bool { return !r.Up(near4) }, r.Status)
+	})
+}
+
+// A peer that listens on a port of its own is called there, from the address that is
+// given; and this node can listen elsewhere.
+func TestPorts(t *testing.T) {
+	each(t, func(t *testing.T, start bgptest.Start) {
+		h := wire(t)
+		h.Sh("ip route add 203.0.113.1/32 via " + near4)
+		bgptest.Run(t, exec.Command("ip", "addr", "add", "203.0.113.1/32", "dev", "lo"))
+		bgptest.Run(t, exec.Command("ip", "link", "set", "lo", "up"))
+		far := far(64512)
+		far.Address, far.Passive, far.Multihop = "203.0.113.1", true, 2
+		r := start(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Port: 1179, Peers: []bgptest.Peer{far}})
+		n := open(t, bgp.Options{})
+		sp, p := speaker(64512), peer4(64513)
+		sp.ListenPort, p.Port, p.Source, p.TTL = 1790, 1179, addr("203.0.113.1"), 2
+		n.want(sp, p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		bgptest.Eventually(t, "up", func() bool { return n.up(far4) && r.Up("203.0.113.1") }, r.Status, n.log.String)
+		has(t, r, "10.244.1.0/24", true)
+		for _, a := range []string{"192.0.2.1:1790", "[2001:db8::1]:1790"} {
+			c, err := net.Dial("tcp", a)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			c.Close()
+		}
+		if _, err := net.Dial("tcp", "192.0.2.1:179"); err == nil {
+			t.Error("it listens on port 179 too")
+		}
 	})
 }

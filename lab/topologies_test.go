@@ -44,6 +44,30 @@ func (c *cluster) expect(node, command string, wants ...string) {
 	}
 }
 
+// Each topology's demonstration finds everything as it should be: reflectors know every
+// node's podCIDRs, and a node without a default route needs nobody to answer for the gateway.
+func TestDemoOfTopologies(t *testing.T) {
+	for topology, want := range map[string]string{
+		"full-mesh":        "*>  10.244.2.0/24       172.18.0.3      node2",
+		"gobgpd-reflector": "*> 10.244.2.0/24        172.18.0.3",
+		"tor-pair":         "10.244.2.0/24        unicast [node2",
+		"mixed":            "10.244.4.0/24        unicast [node4",
+	} {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, nil)
+			file, err := filepath.Abs(filepath.Join("topologies", topology+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := c.ok("demo", "-f", file); !strings.Contains(out, want) || !strings.Contains(out, "All is as it should be") {
+				t.Errorf("it does not say %q:\n%s", want, out)
+			}
+			c.leavesNothing()
+		})
+	}
+}
+
 func TestTopologiesOfBGP(t *testing.T) {
 	for name, check := range map[string]func(*cluster){
 		"three-nodes": func(c *cluster) {

@@ -224,7 +224,7 @@ func peer(p *bgp.RIBPath) string {
 		return ""
 	case p.PeerName == "":
 		return p.Peer.String()
-	case p.Peer == p.NextHop:
+	case p.Peer == p.NextHop, strings.HasSuffix(p.PeerName, " "+p.Peer.String()):
 		return p.PeerName
 	}
 	return p.PeerName + " " + p.Peer.String()

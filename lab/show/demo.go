@@ -18,6 +18,8 @@ type demo struct {
 	c       *lab.Client
 	status  *lab.Status
 	state   *desired.File
+	hosts   []lab.Host // with the routers that they run
+	dir     lab.Dir
 	section int
 	wrong   []string // what is not as it should be
 }
@@ -49,7 +51,7 @@ func Demo(ctx context.Context, w io.Writer, t lab.Topology, o lab.Options) (err 
 	fmt.Fprintf(w, "A lab of the topology %q: %d nodes with a plumb agent each, %d pods.\n", t.Name, len(layout.Nodes), len(layout.Pods()))
 	fmt.Fprintf(w, "It was up, and every agent had converged, after %.1f s.\n", time.Since(began).Seconds())
 
-	d := &demo{w: w, c: c, state: layout.State}
+	d := &demo{w: w, c: c, state: layout.State, hosts: layout.Hosts, dir: o.Dir}
 	if d.status, err = c.Status(ctx); err != nil {
 		return err
 	}

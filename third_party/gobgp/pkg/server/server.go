@@ -78,6 +78,9 @@ func (l *tcpListener) Close() error {
 	return nil
 }
 
+// acceptRetry is how long a listener waits after an error that may pass.
+const acceptRetry = time.Second
+
 // avoid mapped IPv6 address
 func newTCPListener(logger log.Logger, address string, port uint32, bindToDev string, ch chan *net.TCPConn) (*tcpListener, error) {
 	proto := "tcp4"
@@ -133,14 +136,20 @@ func newTCPListener(logger log.Logger, address string, port uint32, bindToDev st
 		for {
 			conn, err := listener.AcceptTCP()
 			if err != nil {
-				close(closeCh)
 				if !errors.Is(err, net.ErrClosed) {
 					logger.Warn("Failed to AcceptTCP",
 						log.Fields{
 							"Topic": "Peer",
 							"Error": err,
 						})
+					// There may be no file descriptor left for now.
+					select {
+					case <-time.After(acceptRetry):
+						continue
+					case <-listenerCtx.Done():
+					}
 				}
+				close(closeCh)
 				return err
 			}
 			select {
