@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// burst has the garbage collector go by the amount of garbage while many routes come at
+// burst has the garbage collector go by the size of the heap while many routes come at
 // once. By Go's own rule, as much garbage as there is data, it runs again and again while
 // the heap is small, and lets the heap double when it is large. Afterwards, memory that
 // is not needed goes back to the system.
@@ -22,9 +22,13 @@ type burst struct {
 const (
 	// manyRoutes is how many changes at once make a burst.
 	manyRoutes = 1 << 10
-	// burstGarbage is how many bytes of garbage pile up in a burst.
-	burstGarbage = 40 << 20
-	burstQuiet   = 2 * time.Second
+	// burstHeap is how large the heap may get before the collector runs: about what
+	// 100,000 routes need.
+	burstHeap = 96 << 20
+	// burstGarbage is how much garbage may pile up at least.
+	burstGarbage = 32 << 20
+	// burstQuiet is how long nothing came when a burst is over.
+	burstQuiet = 2 * time.Second
 	// usualPercent is Go's own GOGC.
 	usualPercent = 100
 )
@@ -51,9 +55,11 @@ func (b *burst) came(routes int) {
 	b.timer.Reset(b.quiet)
 }
 
-// burstPercent is the GOGC that lets garbage pile up on a heap of so many bytes.
+// burstPercent is the GOGC for a heap of so many bytes of data.
 func burstPercent(live uint64) int {
-	return int(max(usualPercent/2, min(burstGarbage*100/max(live, 1), 10*usualPercent)))
+	live = max(live, 1<<20)
+	garbage := max(burstHeap, live+burstGarbage) - live
+	return int(max(garbage*100/live, usualPercent/4)) // below, it would do little else
 }
 
 func (b *burst) over() {

@@ -11,7 +11,7 @@ func TestBurstPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 1000}, {1 << 20, 1000}, {20 << 20, 200}, {40 << 20, 100}, {80 << 20, 50}, {800 << 20, 50},
+		{0, 9500}, {24 << 20, 300}, {48 << 20, 100}, {64 << 20, 50}, {100 << 20, 32}, {800 << 20, 25},
 	} {
 		if got := burstPercent(tc.live); got != tc.want {
 			t.Errorf("on a heap of %d MB: %d, want %d", tc.live>>20, got, tc.want)

@@ -52,6 +52,14 @@ type row struct {
 	ours       time.Duration
 	theirs     time.Duration // 0: there is no peer
 	aim        string
+	megabytes  bool // in place of times
+}
+
+func (r row) text(v time.Duration) string {
+	if r.megabytes {
+		return fmt.Sprintf("%d MB", int64(v))
+	}
+	return fmt.Sprint(round(v))
 }
 
 var results table
@@ -59,7 +67,7 @@ var results table
 func (t *table) add(r row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.rows, func(o row) bool { return o.what == r.what })
+	i := slices.IndexFunc(t.rows, func(o row) bool { return o.what == r.what && o.peer == r.peer })
 	if i >= 0 {
 		t.rows[i] = r // the benchmark ran again, for longer
 		return
@@ -77,9 +85,9 @@ func (t *table) print() {
 		ratio, theirs := "", r.peer
 		if r.theirs > 0 {
 			ratio = fmt.Sprintf("%.2f", float64(r.ours)/float64(r.theirs))
-			theirs = fmt.Sprintf("%s (%s)", round(r.theirs), r.peer)
+			theirs = fmt.Sprintf("%s (%s)", r.text(r.theirs), r.peer)
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s |\n", r.what, round(r.ours), theirs, ratio, r.aim)
+		fmt.Printf("| %s | %s | %s | %s | %s |\n", r.what, r.text(r.ours), theirs, ratio, r.aim)
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// decoder reads GoBGP's messages. What is in them is packed a second time; taking
-// it out with the protobuf library would cost more than all else that is done with
-// a path, so the few fields that count are read by hand (api/attribute.proto).
+// decoder reads what GoBGP lists of its tables. Next hops are packed a second time;
+// taking them out with the protobuf library would cost more than all else that is done
+// with a path, so they are read by hand (api/attribute.proto).
 type decoder struct {
 	addresses map[string]netip.Addr // of peers and next hops: few, of many paths
 }

@@ -21,7 +21,7 @@ type Changed struct {
 func (e *Engine) Change(id Source, changes []Changed) error {
 	src := e.sources[id]
 	if src == nil {
-		src = &source{Source: id, entries: make(map[*entry]uint64, len(changes))}
+		src = &source{Source: id}
 		e.sources[id] = src
 	}
 	var errs []error
@@ -35,9 +35,7 @@ func (e *Engine) Change(id Source, changes []Changed) error {
 			errs = append(errs, fmt.Errorf("%s: no such kind of object here", key))
 			continue
 		}
-		en := e.entry(key)
-		src.entries[en] = src.generation
-		e.claim(en, claim{src, c.Object, c.Origin})
+		e.claim(e.entry(key), src, c.Wanted)
 	}
 	if len(src.entries) == 0 {
 		delete(e.sources, id)
@@ -46,12 +44,9 @@ func (e *Engine) Change(id Source, changes []Changed) error {
 }
 
 func (e *Engine) drop(src *source, key state.Key) {
-	en := e.entries[key.Kind][key.ID]
-	if _, wants := src.entries[en]; en == nil || !wants {
-		return
+	if en := e.entries[key.Kind][key.ID]; en != nil && en.claimOf(src) != nil {
+		e.unclaim(en, src)
 	}
-	delete(src.entries, en)
-	e.unclaim(en, src)
 }
 
 // Had calls yield with what there is of a kind, until it gives false.

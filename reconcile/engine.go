@@ -44,7 +44,7 @@ type Engine struct {
 	contested map[*entry]struct{}
 	unknown   map[*entry]struct{} // tracked, and not looked up yet
 	resume    time.Time           // when repairs that wait may be made
-	reads     uint64
+	reads     uint32
 	now       func() time.Time
 }
 
@@ -64,7 +64,7 @@ type entry struct {
 	claims  []claim  // in the order of their sources; the first is wanted
 	only    [1]claim // of claims, where there is but one, as nearly always
 	have    state.Object
-	seen    uint64 // the read that last saw it
+	seen    uint32 // the read that last saw it
 	drifted bool   // it was as wanted, and other hands changed it
 	dirty   bool   // to be compared at the next turn
 	queued  bool   // in Engine.dirty
@@ -77,12 +77,35 @@ type claim struct {
 	source *source
 	object state.Object
 	origin string
+
+	generation uint32 // of the source, when it last wanted it
+	at         uint32 // in the source's entries
 }
 
 type source struct {
 	Source
-	generation uint64
-	entries    map[*entry]uint64 // with the generation that last wanted it
+	generation uint32
+	entries    []*entry // that it wants, in no order
+}
+
+// claimOf gives the claim of a source that has one.
+func (en *entry) claimOf(src *source) *claim {
+	for i := range en.claims {
+		if en.claims[i].source == src {
+			return &en.claims[i]
+		}
+	}
+	return nil
+}
+
+// remove takes an entry, on which it has a claim, from those that the source wants.
+func (s *source) remove(en *entry) {
+	at, end := en.claimOf(s).at, len(s.entries)-1
+	last := s.entries[end]
+	s.entries[at] = last
+	last.claimOf(s).at = at
+	s.entries[end] = nil
+	s.entries = s.entries[:end]
 }
 
 // NewEngine makes an engine of kinds, which are given in any order.
@@ -154,7 +177,7 @@ func (e *Engine) SetSource(id Source, wanted []render.Wanted) error {
 		if len(wanted) == 0 {
 			return nil
 		}
-		src = &source{Source: id, entries: make(map[*entry]uint64, len(wanted))}
+		src = &source{Source: id, entries: make([]*entry, 0, len(wanted))}
 		e.sources[id] = src
 	}
 	src.generation++
@@ -165,14 +188,13 @@ func (e *Engine) SetSource(id Source, wanted []render.Wanted) error {
 			errs = append(errs, fmt.Errorf("%s: no such kind of object here", key))
 			continue
 		}
-		en := e.entry(key)
-		src.entries[en] = src.generation
-		e.claim(en, claim{src, w.Object, w.Origin})
+		e.claim(e.entry(key), src, w)
 	}
-	for en, generation := range src.entries {
-		if generation != src.generation {
-			delete(src.entries, en)
-			e.unclaim(en, src)
+	for i := 0; i < len(src.entries); {
+		if en := src.entries[i]; en.claimOf(src).generation != src.generation {
+			e.unclaim(en, src) // another comes into its place
+		} else {
+			i++
 		}
 	}
 	if len(src.entries) == 0 {
@@ -191,21 +213,25 @@ func (e *Engine) entry(key state.Key) *entry {
 	return en
 }
 
-func (e *Engine) claim(en *entry, c claim) {
+func (e *Engine) claim(en *entry, src *source, w render.Wanted) {
 	before := en.want()
-	i, found := slices.BinarySearchFunc(en.claims, c.source.Source, func(c claim, s Source) int {
+	c := claim{src, w.Object, w.Origin, src.generation, uint32(len(src.entries))}
+	i, found := slices.BinarySearchFunc(en.claims, src.Source, func(c claim, s Source) int {
 		return c.source.compare(s)
 	})
 	if found {
+		c.at = en.claims[i].at
 		en.claims[i] = c
 	} else {
 		en.claims = slices.Insert(en.claims, i, c)
+		src.entries = append(src.entries, en)
 	}
 	e.claimsChanged(en, before)
 }
 
 func (e *Engine) unclaim(en *entry, src *source) {
 	before := en.want()
+	src.remove(en)
 	en.claims = slices.DeleteFunc(en.claims, func(c claim) bool { return c.source == src })
 	e.claimsChanged(en, before)
 }

@@ -119,11 +119,13 @@ func (s Step) Resets() string {
 }
 
 // Kind is that of the step's object.
-func (s Step) Kind() state.Kind {
+func (s Step) Kind() state.Kind { return s.key().Kind }
+
+func (s *Step) key() state.Key {
 	if s.entry != nil {
-		return s.entry.key.Kind // without making the key
+		return s.entry.key // without making it
 	}
-	return s.Object().Key().Kind
+	return s.Object().Key()
 }
 
 type jsonStep struct {
@@ -162,7 +164,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 func order(steps []Step) {
 	slices.SortFunc(steps, func(a, b Step) int {
 		deleteA, deleteB := a.Action == state.Delete, b.Action == state.Delete
-		switch c := state.CompareKeys(a.Object().Key(), b.Object().Key()); {
+		switch c := state.CompareKeys(a.key(), b.key()); {
 		case deleteA && deleteB:
 			return -c
 		case deleteA:

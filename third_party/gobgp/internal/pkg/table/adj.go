@@ -24,6 +24,7 @@ import (
 
 type AdjRib struct {
 	accepted map[bgp.RouteFamily]int
+	count    map[bgp.RouteFamily]int
 	table    map[bgp.RouteFamily]*Table
 	logger   log.Logger
 }
@@ -36,6 +37,7 @@ func NewAdjRib(logger log.Logger, rfList []bgp.RouteFamily) *AdjRib {
 	return &AdjRib{
 		table:    m,
 		accepted: make(map[bgp.RouteFamily]int),
+		count:    make(map[bgp.RouteFamily]int),
 		logger:   logger,
 	}
 }
@@ -63,12 +65,13 @@ func (adj *AdjRib) Update(pathList []*Path) {
 		if path.IsWithdraw {
 			if idx != -1 {
 				d.knownPathList = append(d.knownPathList[:idx], d.knownPathList[idx+1:]...)
-				if len(d.knownPathList) == 0 {
-					t.deleteDest(d)
-				}
+				adj.count[rf]--
 				if !old.IsRejected() {
 					adj.accepted[rf]--
 				}
+			}
+			if len(d.knownPathList) == 0 { // also where it was made for a withdrawal of nothing
+				t.deleteDest(d)
 			}
 			path.SetDropped(true)
 		} else {
@@ -84,6 +87,7 @@ func (adj *AdjRib) Update(pathList []*Path) {
 				d.knownPathList[idx] = path
 			} else {
 				d.knownPathList = append(d.knownPathList, path)
+				adj.count[rf]++
 				if !path.IsRejected() {
 					adj.accepted[rf]++
 				}
@@ -104,9 +108,11 @@ func (adj *AdjRib) UpdateAdjRibOut(pathList []*Path) {
 		if path == nil || path.IsEOR() {
 			continue
 		}
-		t := adj.table[path.GetRouteFamily()]
+		rf := path.GetRouteFamily()
+		t := adj.table[rf]
 		d := t.getOrCreateDest(path.GetNlri(), 0)
 		d.knownPathList = append(d.knownPathList, path)
+		adj.count[rf]++
 	}
 }
 
@@ -138,10 +144,9 @@ func (adj *AdjRib) PathList(rfList []bgp.RouteFamily, accepted bool) []*Path {
 
 func (adj *AdjRib) Count(rfList []bgp.RouteFamily) int {
 	count := 0
-	adj.walk(rfList, func(d *Destination) bool {
-		count += len(d.knownPathList)
-		return false
-	})
+	for _, rf := range rfList {
+		count += adj.count[rf]
+	}
 	return count
 }
 
@@ -168,6 +173,7 @@ func (adj *AdjRib) Drop(rfList []bgp.RouteFamily) []*Path {
 	for _, rf := range rfList {
 		adj.table[rf] = NewTable(adj.logger, rf)
 		adj.accepted[rf] = 0
+		adj.count[rf] = 0
 	}
 	return l
 }

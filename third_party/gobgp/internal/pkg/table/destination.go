@@ -20,6 +20,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"net"
 	"sort"
 
@@ -138,21 +139,60 @@ type Destination struct {
 	routeFamily   bgp.RouteFamily
 	nlri          bgp.AddrPrefixInterface
 	knownPathList []*Path
-	localIdMap    Bitmap
+	localIdMap    localIDs
 }
 
-func NewDestination(nlri bgp.AddrPrefixInterface, mapSize int, known ...*Path) *Destination {
-	d := &Destination{
+// localIDs are the local path identifiers that paths of a destination have. It is
+// small, because there are as many of them as destinations.
+type localIDs struct {
+	used uint64  // 1 to 63; bit 0 says nothing, since the id zero means not allocated yet
+	more *Bitmap // from 64 on
+}
+
+// next allocates an identifier.
+func (l *localIDs) next() uint {
+	if free := ^(l.used | 1); free != 0 {
+		id := bits.TrailingZeros64(free)
+		l.used |= 1 << id
+		return uint(id)
+	}
+	if l.more == nil {
+		l.more = NewBitmap(64)
+	}
+	id, err := l.more.FindandSetZeroBit()
+	if err != nil {
+		l.more.Expand()
+		id, _ = l.more.FindandSetZeroBit()
+	}
+	return 64 + id
+}
+
+func (l *localIDs) free(id uint) {
+	if id < 64 {
+		l.used &^= 1 << id
+	} else if l.more != nil {
+		l.more.Unflag(id - 64)
+	}
+}
+
+// none says that no path has an identifier.
+func (l *localIDs) none() bool {
+	if l.more != nil {
+		for _, v := range l.more.bitmap {
+			if v != 0 {
+				return false
+			}
+		}
+	}
+	return l.used == 0
+}
+
+func NewDestination(nlri bgp.AddrPrefixInterface, _ int, known ...*Path) *Destination {
+	return &Destination{
 		routeFamily:   bgp.AfiSafiToRouteFamily(nlri.AFI(), nlri.SAFI()),
 		nlri:          nlri,
 		knownPathList: known,
-		localIdMap:    *NewBitmap(mapSize),
 	}
-	// the id zero means id is not allocated yet.
-	if mapSize != 0 {
-		d.localIdMap.Flag(0)
-	}
-	return d
 }
 
 func (dd *Destination) Family() bgp.RouteFamily {
@@ -233,7 +273,7 @@ func (dest *Destination) Calculate(logger log.Logger, newPath *Path) *Update {
 		p := dest.explicitWithdraw(logger, newPath)
 		if p != nil && newPath.IsDropped() {
 			if id := p.GetNlri().PathLocalIdentifier(); id != 0 {
-				dest.localIdMap.Unflag(uint(id))
+				dest.localIdMap.free(uint(id))
 			}
 		}
 	} else {
@@ -243,12 +283,7 @@ func (dest *Destination) Calculate(logger log.Logger, newPath *Path) *Update {
 
 	for _, path := range dest.knownPathList {
 		if path.GetNlri().PathLocalIdentifier() == 0 {
-			id, err := dest.localIdMap.FindandSetZeroBit()
-			if err != nil {
-				dest.localIdMap.Expand()
-				id, _ = dest.localIdMap.FindandSetZeroBit()
-			}
-			path.GetNlri().SetPathLocalIdentifier(uint32(id))
+			path.GetNlri().SetPathLocalIdentifier(uint32(dest.localIdMap.next()))
 		}
 	}
 	// Compute new best path

@@ -352,6 +352,38 @@ type PrefixSet struct {
 	name   string
 	tree   *critbitgo.Net
 	family bgp.RouteFamily
+	single []*Prefix // what the tree has of its only prefix; nil where it has several
+}
+
+// noteSingle is called when the tree has changed.
+func (s *PrefixSet) noteSingle() {
+	s.single = nil
+	if s.tree.Size() == 1 {
+		s.tree.Walk(nil, func(_ *net.IPNet, v interface{}) bool {
+			s.single = v.([]*Prefix)
+			return false
+		})
+	}
+}
+
+// match gives the entries of the longest prefix that holds that of the NLRI, and how
+// long the NLRI's is; not ok: it has none.
+func (s *PrefixSet) match(nlri bgp.AddrPrefixInterface) (entries []*Prefix, masklen uint8, ok bool) {
+	if n, ok := nlri.(*bgp.IPAddrPrefix); ok && s.single != nil { // without allocating
+		if ones, _ := s.single[0].Prefix.Mask.Size(); ones <= int(n.Length) && s.single[0].Prefix.Contains(n.Prefix) {
+			entries = s.single
+		}
+		return entries, n.Length, true
+	}
+	r := nlriToIPNet(nlri)
+	if r == nil {
+		return nil, 0, false
+	}
+	ones, _ := r.Mask.Size()
+	if _, ps, _ := s.tree.Match(r); ps != nil {
+		entries = ps.([]*Prefix)
+	}
+	return entries, uint8(ones), true
 }
 
 func (s *PrefixSet) Name() string {
@@ -386,6 +418,7 @@ func (lhs *PrefixSet) Append(arg DefinedSet) error {
 		return true
 	})
 	lhs.family = rhs.family
+	lhs.noteSingle()
 	return nil
 }
 
@@ -421,6 +454,7 @@ func (lhs *PrefixSet) Remove(arg DefinedSet) error {
 		}
 		return true
 	})
+	lhs.noteSingle()
 	return nil
 }
 
@@ -431,6 +465,7 @@ func (lhs *PrefixSet) Replace(arg DefinedSet) error {
 	}
 	lhs.tree = rhs.tree
 	lhs.family = rhs.family
+	lhs.noteSingle()
 	return nil
 }
 
@@ -489,11 +524,13 @@ func NewPrefixSetFromApiStruct(name string, prefixes []*Prefix) (*PrefixSet, err
 			tree.Add(x.Prefix, []*Prefix{x})
 		}
 	}
-	return &PrefixSet{
+	s := &PrefixSet{
 		name:   name,
 		tree:   tree,
 		family: family,
-	}, nil
+	}
+	s.noteSingle()
+	return s, nil
 }
 
 func NewPrefixSet(c oc.PrefixSet) (*PrefixSet, error) {
@@ -524,11 +561,13 @@ func NewPrefixSet(c oc.PrefixSet) (*PrefixSet, error) {
 			tree.Add(y.Prefix, []*Prefix{y})
 		}
 	}
-	return &PrefixSet{
+	s := &PrefixSet{
 		name:   name,
 		tree:   tree,
 		family: family,
-	}, nil
+	}
+	s.noteSingle()
+	return s, nil
 }
 
 type NextHopSet struct {
@@ -1453,19 +1492,15 @@ func (c *PrefixCondition) Evaluate(path *Path, _ *PolicyOptions) bool {
 		return false
 	}
 
-	r := nlriToIPNet(path.GetNlri())
-	if r == nil {
+	result := false
+	entries, masklen, ok := c.set.match(path.GetNlri())
+	if !ok {
 		return false
 	}
-	ones, _ := r.Mask.Size()
-	masklen := uint8(ones)
-	result := false
-	if _, ps, _ := c.set.tree.Match(r); ps != nil {
-		for _, p := range ps.([]*Prefix) {
-			if p.MasklengthRangeMin <= masklen && masklen <= p.MasklengthRangeMax {
-				result = true
-				break
-			}
+	for _, p := range entries {
+		if p.MasklengthRangeMin <= masklen && masklen <= p.MasklengthRangeMax {
+			result = true
+			break
 		}
 	}
 

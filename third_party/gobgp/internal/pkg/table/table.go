@@ -17,7 +17,6 @@ package table
 
 import (
 	"fmt"
-	"math/bits"
 	"net"
 	"strconv"
 	"strings"
@@ -131,11 +130,7 @@ func (t *Table) deleteRTCPathsByVrf(vrf *Vrf, vrfs map[string]*Vrf) []*Path {
 }
 
 func (t *Table) deleteDest(dest *Destination) {
-	count := 0
-	for _, v := range dest.localIdMap.bitmap {
-		count += bits.OnesCount64(v)
-	}
-	if len(dest.localIdMap.bitmap) != 0 && count != 1 {
+	if !dest.localIdMap.none() {
 		return
 	}
 	destinations := t.GetDestinations()
