@@ -202,68 +202,77 @@ func (f *fabric) witness(node, hook string, priority int, match string) func(wha
 // TestEncapsulationChangesLive changes the encapsulation while a pod pings another
 // every 10 ms, the second node following the first after half a second.
 func TestEncapsulationChangesLive(t *testing.T) {
-	t.Parallel()
-	nstest.Run(t, func(t *testing.T) {
-		f := newFabric(t)
-		const vxlan = ", encapsulation: vxlan"
-		for _, n := range fabricNodes {
-			f.save(n, fabricState("", ""))
+	for name, bgp := range map[string]string{"static": "", "BGP": "bgp: {asn: 64512, mesh: true}\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nstest.Run(t, func(t *testing.T) { encapsulationChangesLive(t, bgp) })
+		})
+	}
+}
+
+// encapsulationChangesLive is the same with routes of the file and with learned ones;
+// more is what the state files have besides.
+func encapsulationChangesLive(t *testing.T, more string) {
+	f := newFabric(t)
+	const vxlan = ", encapsulation: vxlan"
+	for _, n := range fabricNodes {
+		f.save(n, fabricState("", "")+more)
+	}
+	f.start()
+	f.eventually("the pods are reached", func() error { return f.ping("p1", time.Second, pod4("n2"), pod6("n2")) })
+	steps := []struct{ name, pool4, pool6, dev string }{
+		{"vxlan", vxlan, vxlan, "plumb-vxlan"},
+		{"crossSubnet", crossSubnet, crossSubnet, "eth0"},
+		{"none", "", "", "eth0"},
+	}
+	if f.hasIPIP() {
+		const ipip = ", encapsulation: ipip"
+		steps = append(steps[:1:1], append([]struct{ name, pool4, pool6, dev string }{
+			{"ipip", ipip, vxlan, "plumb-ipip"},
+			{"crossSubnet ipip", ipip + ", encapsulate: crossSubnet", vxlan, "eth0"},
+			{"vxlan again", vxlan, vxlan, "plumb-vxlan"},
+		}, steps[1:]...)...)
+	}
+	for _, s := range steps {
+		stop := f.pingOn("p1", pod4("n2"), pod6("n2"))
+		start := time.Now()
+		for i, n := range fabricNodes {
+			if i == 1 {
+				time.Sleep(500 * time.Millisecond)
+			}
+			f.save(n, fabricState(s.pool4, s.pool6)+more)
 		}
-		f.start()
-		steps := []struct{ name, pool4, pool6, dev string }{
-			{"vxlan", vxlan, vxlan, "plumb-vxlan"},
-			{"crossSubnet", crossSubnet, crossSubnet, "eth0"},
-			{"none", "", "", "eth0"},
+		// A machine so busy that an agent follows too late loses packets with reason.
+		sign := "ip route show 10.244.1.0/24 | grep 'dev " + s.dev + " '"
+		if state.IsTunnel(s.dev) {
+			sign = "ip link show " + s.dev
 		}
-		if f.hasIPIP() {
-			const ipip = ", encapsulation: ipip"
-			steps = append(steps[:1:1], append([]struct{ name, pool4, pool6, dev string }{
-				{"ipip", ipip, vxlan, "plumb-ipip"},
-				{"crossSubnet ipip", ipip + ", encapsulate: crossSubnet", vxlan, "eth0"},
-				{"vxlan again", vxlan, vxlan, "plumb-vxlan"},
-			}, steps[1:]...)...)
-		}
-		for _, s := range steps {
-			stop := f.pingOn("p1", pod4("n2"), pod6("n2"))
-			start := time.Now()
-			for i, n := range fabricNodes {
-				if i == 1 {
-					time.Sleep(500 * time.Millisecond)
+		f.eventually("n2 follows", func() error { _, err := f.try("n2", sign); return err })
+		late := time.Since(start) > 1200*time.Millisecond
+		f.eventually("the route moves", func() error {
+			for _, n := range fabricNodes[:2] {
+				to := map[string]string{"n1": "10.244.2.0/24", "n2": "10.244.1.0/24"}[n]
+				if out := f.sh(n, "ip route show "+to); !strings.Contains(out, "dev "+s.dev+" ") {
+					return errors.New(n + ": " + out)
 				}
-				f.save(n, fabricState(s.pool4, s.pool6))
 			}
-			// A machine so busy that an agent follows too late loses packets with reason.
-			sign := "ip route show 10.244.1.0/24 | grep 'dev " + s.dev + " '"
-			if state.IsTunnel(s.dev) {
-				sign = "ip link show " + s.dev
-			}
-			f.eventually("n2 follows", func() error { _, err := f.try("n2", sign); return err })
-			late := time.Since(start) > 1200*time.Millisecond
-			f.eventually("the route moves", func() error {
-				for _, n := range fabricNodes[:2] {
-					to := map[string]string{"n1": "10.244.2.0/24", "n2": "10.244.1.0/24"}[n]
-					if out := f.sh(n, "ip route show "+to); !strings.Contains(out, "dev "+s.dev+" ") {
-						return errors.New(n + ": " + out)
-					}
-				}
-				return nil
-			})
-			f.converged()
-			for what, p := range stop() {
-				t.Logf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
-				if late {
-					t.Log("n2 followed too late for none to be lost")
-				} else if p.lost > 0 || p.sent < 20 {
-					t.Errorf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
-				}
+			return nil
+		})
+		f.converged()
+		for what, p := range stop() {
+			t.Logf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
+			if late {
+				t.Log("n2 followed too late for none to be lost")
+			} else if p.lost > 0 || p.sent < 20 {
+				t.Errorf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
 			}
 		}
-		for _, n := range fabricNodes {
-			if out := f.sh(n, "ip link"); strings.Contains(out, "plumb-") {
-				t.Errorf("%s: a tunnel is left:\n%s", n, out)
-			}
+	}
+	for _, n := range fabricNodes {
+		if out := f.sh(n, "ip link"); strings.Contains(out, "plumb-") {
+			t.Errorf("%s: a tunnel is left:\n%s", n, out)
 		}
-	})
+	}
 }
 
 type pings struct{ sent, lost int }
