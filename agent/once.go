@@ -119,7 +119,9 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 	}
 	keys := standingRoutes(o.engine)
 	for _, s := range p.Steps {
-		if s.Action == state.Add && s.After.Key().Kind == state.KindRoute {
+		// Another's can stand before plumb's own too (ip route prepend), which then is not
+		// changed either.
+		if s.Action != state.Delete && s.After.Key().Kind == state.KindRoute {
 			keys = append(keys, s.After.Key())
 		}
 	}
