@@ -102,12 +102,42 @@ func (f *fabric) ipipAcrossSubnets() {
 			f.t.Errorf("on the wires: %s: %v", want, !should)
 		}
 	}
+	f.widthOfIPIP()
 	nstest.Sh(f.t, `ip link del strange 2>/dev/null || true
 		ip link add strange type ipip local 172.18.2.1 remote 172.18.2.13; ip link set strange up
 		ip addr add 10.244.77.1/32 dev strange; ip route replace 10.244.3.5 dev strange`)
 	passed := f.witness("n3", "input", 0, "ip saddr 172.18.2.1 ip protocol 4")
 	_ = exec.Command("ping", "-c1", "-W1", "10.244.3.5").Run()
 	passed("a stranger's IPIP")
+
+	passed = f.witness("n1", "prerouting", -300, "ip saddr 10.244.1.5 ip protocol 4")
+	if err := ns.Do("p1", func() error { return send("ip4:4", "172.18.1.12") }); err != nil {
+		f.t.Error(err)
+	}
+	passed("a pod's IPIP")
+}
+
+// widthOfIPIP: 1480 bytes pass in one piece and not one more; the device follows the
+// uplink; and a route says where its path is narrower than pods' interfaces.
+func (f *fabric) widthOfIPIP() {
+	f.t.Helper()
+	// It has learned of a narrower path, which was VXLAN's.
+	f.sh("p1", "ip route flush cache; ip link set eth0 mtu 1500; ping -c1 -W5 -M do -s 1452 10.244.3.5")
+	if out, err := f.try("p1", "ping -c1 -W2 -M do -s 1453 10.244.3.5"); err == nil || !strings.Contains(out, "mtu = 1480") && !strings.Contains(out, "mtu=1480") {
+		f.t.Errorf("a wider packet: %v\n%s", err, out)
+	}
+	f.sh("n1", "ip link set eth0 mtu 1400")
+	f.eventually("plumb-ipip follows its uplink", func() error { _, err := f.try("n1", "ip link show plumb-ipip | grep 'mtu 1380 '"); return err })
+	f.sh("n1", "ip link set eth0 mtu 1500")
+	f.eventually("and back", func() error { _, err := f.try("n1", "ip link show plumb-ipip | grep 'mtu 1480 '"); return err })
+	f.save("n1", fabricState(", encapsulation: ipip, encapsulate: crossSubnet", crossSubnet)+"settings: {mtu: 1490}\n")
+	f.eventually("the route says that its path is narrower", func() error {
+		out, err := f.try("n1", "ip route show 10.244.3.0/24")
+		if err == nil && !strings.Contains(out, "mtu 1480") {
+			err = errors.New(out)
+		}
+		return err
+	})
 }
 
 // TestOverlayOverOneFamily: nodes with addresses of one family alone carry the pods'
@@ -169,7 +199,7 @@ func (f *fabric) strangers() {
 	passed("a stranger's VXLAN")
 
 	passed = f.witness("n1", "prerouting", -300, "ip saddr 10.244.1.5 udp dport 4789")
-	if err := ns.Do("p1", func() error { return sendUDP("172.18.1.12:4789") }); err != nil {
+	if err := ns.Do("p1", func() error { return send("udp", "172.18.1.12:4789") }); err != nil {
 		f.t.Error(err)
 	}
 	passed("a pod's VXLAN")
