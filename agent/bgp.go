@@ -86,7 +86,7 @@ func (s *sources) nextHopRule() render.NextHopRule {
 	if s.view == nil {
 		return nil
 	}
-	return s.view.Paths.Rule()
+	return s.handover.nextHops(s.view.Paths.Rule())
 }
 
 // peerName is the name of a session's peer, with its address where it is one of many.

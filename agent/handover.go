@@ -22,6 +22,8 @@ const handoverStep = 1500 * time.Millisecond
 type handover struct {
 	earlier []render.Wanted            // the node's own
 	remotes map[string][]render.Wanted // what led to the other nodes
+	rule    render.NextHopRule         // where learned routes led
+	learned bool                       // some learned route waits
 	fresh   map[string]bool            // tunnel devices that come
 	gone    map[string]bool            // tunnel devices that go
 	holding bool                       // routes wait for the other nodes
@@ -32,13 +34,13 @@ type handover struct {
 
 // beginHandover starts a handover where tunnels come or go. One in progress goes on;
 // another change of them meanwhile starts its time anew.
-func (s *sources) beginHandover(base []render.Wanted) {
+func (s *sources) beginHandover(base []render.Wanted, now render.NextHopRule) {
 	if s.after == nil || s.view == nil {
 		return
 	}
 	h := s.handover
 	if h == nil {
-		h = &handover{earlier: s.base, remotes: make(map[string][]render.Wanted, len(s.remotes))}
+		h = &handover{earlier: s.base, remotes: make(map[string][]render.Wanted, len(s.remotes)), rule: s.view.Paths.Rule()}
 	}
 	fresh, gone := render.Tunnels(base, h.earlier), render.Tunnels(h.earlier, base)
 	switch {
@@ -52,7 +54,9 @@ func (s *sources) beginHandover(base []render.Wanted) {
 	case maps.Equal(fresh, h.fresh) && maps.Equal(gone, h.gone):
 		return
 	}
-	h.fresh, h.gone, h.holding, h.held, h.armed = fresh, gone, true, false, false
+	h.fresh, h.gone, h.holding, h.armed = fresh, gone, true, false
+	h.learned = s.bgp.learned.into(fresh, now)
+	h.held = h.learned
 }
 
 func (h *handover) base(wanted []render.Wanted) []render.Wanted {
@@ -72,6 +76,9 @@ func (h *handover) remote(name string, wanted []render.Wanted) (given []render.W
 		var held bool
 		wanted, held = render.Hold(h.remotes[name], wanted, h.fresh)
 		h.held, other = h.held || held, held
+		if h.learned && !held { // which would keep them too
+			wanted, other = render.StillThrough(h.remotes[name], wanted, h.gone)
+		}
 	}
 	if len(h.gone) > 0 {
 		var more bool
@@ -79,6 +86,14 @@ func (h *handover) remote(name string, wanted []render.Wanted) (given []render.W
 		other = other || more
 	}
 	return wanted, other
+}
+
+// nextHops is where learned routes lead in the present step.
+func (h *handover) nextHops(now render.NextHopRule) render.NextHopRule {
+	if h == nil || !h.holding {
+		return now
+	}
+	return render.HoldRule(h.rule, now, h.fresh)
 }
 
 // runHandover sees to it that the next step comes.
@@ -110,7 +125,7 @@ func (s *sources) stepHandover() error {
 		return s.endHandover()
 	}
 	h.holding, h.held, h.armed = false, false, false
-	return errors.Join(s.setOthers(), s.runHandover())
+	return errors.Join(s.setOthers(), s.renderLearned(), s.runHandover())
 }
 
 func (s *sources) endHandover() error {

@@ -327,6 +327,18 @@ func (l *learned) conflicts() []Failing {
 	return out
 }
 
+// into says whether a rule leads any learned route into one of the devices.
+func (l *learned) into(devices map[string]bool, rule render.NextHopRule) bool {
+	for _, v := range l.vias {
+		for _, a := range v.hops {
+			if hop, _, ok, err := rule(v.sample, a); ok && err == nil && devices[hop.Dev] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // standing says of a learned prefix whether its route is in the kernel, or why not.
 func (l *learned) standing(p netip.Prefix) (installed bool, why string) {
 	v := l.at[p]

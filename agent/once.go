@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/plumbnet/plumb/reconcile"
@@ -121,8 +122,14 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 		p = o.engine.Plan()
 	}
 	keys := standingRoutes(o.engine)
+	var changed []state.Change[state.Route]
 	for _, s := range p.Steps {
-		if s.Action == state.Add && s.After.Key().Kind == state.KindRoute {
+		if before, ok := s.Before.(state.Route); ok && s.Action == state.Modify {
+			changed = append(changed, state.Change[state.Route]{Action: s.Action, Before: before, After: s.After.(state.Route)})
+		}
+		// Another's can stand before plumb's own too (ip route prepend), which then is not
+		// changed either.
+		if s.Action != state.Delete && s.After.Key().Kind == state.KindRoute {
 			keys = append(keys, s.After.Key())
 		}
 	}
@@ -130,6 +137,7 @@ func (o *Once) Plan(ctx context.Context) (reconcile.Plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("look for other owners' routes: %w", err)
 	}
+	maps.Copy(foreign, o.kernel.Routes.Shared(changed))
 	for i := range p.Steps {
 		key := p.Steps[i].Object().Key()
 		p.Steps[i].Conflict = foreign[key]

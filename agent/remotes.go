@@ -32,7 +32,7 @@ func (s *sources) renderNode() error {
 		return err
 	}
 	base, said := v.Node()
-	s.beginHandover(base)
+	s.beginHandover(base, v.Paths.Rule())
 	errs := []error{s.setBase(base)}
 	same := v.SameRemotes(s.view)
 	s.view = v

@@ -31,7 +31,8 @@ const (
 // is the error that made it give up.
 const Ready = "ready"
 
-// Start brings a lab up and waits until every node has converged. Where it fails
+// Start brings a lab up and waits until every node has converged, or all that it lacks
+// is what this kernel does not have, which Status says. Where it fails
 // or ctx ends, nothing is left running.
 func Start(ctx context.Context, t Topology, o Options) (*Client, error) {
 	if _, err := exec.LookPath("ip"); err != nil {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -50,6 +51,39 @@ func Hold(earlier, wanted []Wanted, fresh map[string]bool) (out []Wanted, held b
 	return out, true
 }
 
+// HoldRule gives now, but the earlier way where now leads into a fresh device.
+func HoldRule(earlier, now NextHopRule, fresh map[string]bool) NextHopRule {
+	if now == nil || len(fresh) == 0 {
+		return now
+	}
+	return func(prefix netip.Prefix, nextHop netip.Addr) (state.NextHop, uint32, bool, error) {
+		hop, mtu, ok, err := now(prefix, nextHop)
+		switch {
+		case !ok || err != nil || !fresh[hop.Dev]:
+			return hop, mtu, ok, err
+		case earlier == nil:
+			return state.NextHop{}, 0, false, nil
+		}
+		return earlier(prefix, nextHop)
+	}
+}
+
+// StillThrough gives wanted, and of earlier who is at the other end of tunnels that
+// are gone: learned routes go through these until they are moved.
+func StillThrough(earlier, wanted []Wanted, gone map[string]bool) (out []Wanted, more bool) {
+	if len(gone) == 0 {
+		return wanted, false
+	}
+	now := byKey(wanted)
+	out = wanted[:len(wanted):len(wanted)]
+	for _, w := range earlier {
+		if _, both := now[w.Object.Key()]; !both && ofFarEnd(w.Object) && gone[deviceOf(w.Object)] {
+			out, more = append(out, w), true
+		}
+	}
+	return out, more
+}
+
 // ofFarEnd says whether an object is of a tunnel's other end.
 func ofFarEnd(o state.Object) bool {
 	switch o := o.(type) {
@@ -92,7 +126,7 @@ func Linger(earlier, wanted []Wanted) []Wanted {
 				out = append(out, w)
 			}
 		case state.Sysctl:
-			if !both && gone[deviceOf(o.Path)] {
+			if !both && gone[deviceOf(o)] {
 				out = append(out, w)
 			}
 		}
@@ -133,10 +167,20 @@ func StillFrom(earlier, wanted []Wanted) (out []Wanted, more bool) {
 
 func isNodes(set string) bool { return set == "nodes4" || set == "nodes6" }
 
-// deviceOf is the device that a parameter is of, as in net/ipv4/conf/DEV/forwarding.
-func deviceOf(path string) string {
-	if parts := strings.Split(path, "/"); len(parts) == 5 {
-		return parts[3]
+// deviceOf is the device that an object belongs to; of a parameter, the one in
+// net/ipv4/conf/DEV/forwarding.
+func deviceOf(o state.Object) string {
+	switch o := o.(type) {
+	case state.FDB:
+		return o.Dev
+	case state.Neigh:
+		return o.Dev
+	case state.Route:
+		return o.Dev
+	case state.Sysctl:
+		if parts := strings.Split(o.Path, "/"); len(parts) == 5 {
+			return parts[3]
+		}
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -96,5 +98,57 @@ func TestSameTunnel(t *testing.T) {
 	own, remote := steps(t, ", encapsulation: vxlan", ", encapsulation: vxlan, encapsulate: crossSubnet")
 	if own["change"] != own["after"] || remote["hold"] != remote["after"] || remote["linger"] != remote["after"] {
 		t.Errorf("own %s, remote %s", own["change"], remote["hold"])
+	}
+}
+
+// A learned route is held as it is until it may go into the new tunnel.
+func TestLearnedRoutesAreHeld(t *testing.T) {
+	prefix, node := netip.MustParsePrefix("10.244.2.0/24"), netip.MustParseAddr("172.18.0.4")
+	through := func(dev string) NextHopRule {
+		return func(netip.Prefix, netip.Addr) (state.NextHop, uint32, bool, error) {
+			return state.NextHop{Gateway: node, Dev: dev, OnLink: true}, 1400, true, nil
+		}
+	}
+	missing := errors.New("no tunnel")
+	lacks := func(netip.Prefix, netip.Addr) (state.NextHop, uint32, bool, error) {
+		return state.NextHop{}, 0, true, missing
+	}
+	fresh := map[string]bool{"plumb-ipip": true}
+	for _, c := range []struct {
+		name         string
+		earlier, now NextHopRule
+		fresh        map[string]bool
+		dev          string // where it leads; empty: as the host's routes do
+		err          error
+	}{
+		{"from the wire", nil, through("plumb-ipip"), fresh, "", nil},
+		{"from a tunnel", through("plumb-vxlan"), through("plumb-ipip"), fresh, "plumb-vxlan", nil},
+		{"into a tunnel that is there", nil, through("plumb-vxlan"), fresh, "plumb-vxlan", nil},
+		{"nothing is fresh", through("plumb-vxlan"), through("plumb-ipip"), nil, "plumb-ipip", nil},
+		{"it cannot be made", through("plumb-vxlan"), lacks, fresh, "", missing},
+	} {
+		hop, _, ok, err := HoldRule(c.earlier, c.now, c.fresh)(prefix, node)
+		if hop.Dev != c.dev || ok != (c.dev != "" || c.err != nil) || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v %v %v", c.name, hop, ok, err)
+		}
+	}
+	if HoldRule(through("plumb-vxlan"), nil, fresh) != nil {
+		t.Error("a rule where there is none")
+	}
+}
+
+// While learned routes wait, who is at the old tunnel's other end stays known.
+func TestStillThroughTheOldTunnel(t *testing.T) {
+	old := []Wanted{
+		{Object: state.FDB{MAC: "02:00:00:00:00:02", Dev: "plumb-vxlan", Dst: netip.MustParseAddr("172.18.0.4")}},
+		{Object: state.Neigh{Addr: netip.MustParseAddr("10.244.2.0"), Dev: "plumb-vxlan", MAC: "02:00:00:00:00:02"}},
+		{Object: state.NewRoute(netip.MustParsePrefix("10.244.2.0/24"), state.TableMain, state.ProtoPlumb, state.NextHop{Dev: "plumb-vxlan"})},
+	}
+	got, more := StillThrough(old, nil, map[string]bool{"plumb-vxlan": true})
+	if !more || len(got) != 2 {
+		t.Errorf("%v: %s", more, text(got))
+	}
+	if got, more := StillThrough(old, old[:1], map[string]bool{"plumb-ipip": true}); more || len(got) != 1 {
+		t.Errorf("another device: %v: %s", more, text(got))
 	}
 }

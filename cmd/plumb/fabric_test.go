@@ -213,13 +213,13 @@ func (f *fabric) ping(from string, wait time.Duration, to ...string) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// sendUDP sends one datagram from the calling thread's namespace.
-func sendUDP(to string) error {
-	c, err := net.Dial("udp", to)
+// send sends one datagram from the calling thread's namespace.
+func send(network, to string) error {
+	c, err := net.Dial(network, to)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_, err = c.Write([]byte("not VXLAN"))
+	_, err = c.Write([]byte("not a tunnel's"))
 	return err
 }

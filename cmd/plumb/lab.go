@@ -71,7 +71,11 @@ func labUp(name *string) *cobra.Command {
 				return err
 			}
 			show.Status(cmd.OutOrStdout(), s)
-			fmt.Fprintf(cmd.OutOrStdout(), "\nup in %.1f s; next: plumb lab exec %s -- ip route\n", time.Since(began).Seconds(), s.Nodes[0].Name)
+			up := "up"
+			if !s.Converged() {
+				up = "up, but for what this kernel lacks,"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s in %.1f s; next: plumb lab exec %s -- ip route\n", up, time.Since(began).Seconds(), s.Nodes[0].Name)
 			return nil
 		},
 	}

@@ -102,12 +102,42 @@ func (f *fabric) ipipAcrossSubnets() {
 			f.t.Errorf("on the wires: %s: %v", want, !should)
 		}
 	}
+	f.widthOfIPIP()
 	nstest.Sh(f.t, `ip link del strange 2>/dev/null || true
 		ip link add strange type ipip local 172.18.2.1 remote 172.18.2.13; ip link set strange up
 		ip addr add 10.244.77.1/32 dev strange; ip route replace 10.244.3.5 dev strange`)
 	passed := f.witness("n3", "input", 0, "ip saddr 172.18.2.1 ip protocol 4")
 	_ = exec.Command("ping", "-c1", "-W1", "10.244.3.5").Run()
 	passed("a stranger's IPIP")
+
+	passed = f.witness("n1", "prerouting", -300, "ip saddr 10.244.1.5 ip protocol 4")
+	if err := ns.Do("p1", func() error { return send("ip4:4", "172.18.1.12") }); err != nil {
+		f.t.Error(err)
+	}
+	passed("a pod's IPIP")
+}
+
+// widthOfIPIP: 1480 bytes pass in one piece and not one more; the device follows the
+// uplink; and a route says where its path is narrower than pods' interfaces.
+func (f *fabric) widthOfIPIP() {
+	f.t.Helper()
+	// It has learned of a narrower path, which was VXLAN's.
+	f.sh("p1", "ip route flush cache; ip link set eth0 mtu 1500; ping -c1 -W5 -M do -s 1452 10.244.3.5")
+	if out, err := f.try("p1", "ping -c1 -W2 -M do -s 1453 10.244.3.5"); err == nil || !strings.Contains(out, "mtu = 1480") && !strings.Contains(out, "mtu=1480") {
+		f.t.Errorf("a wider packet: %v\n%s", err, out)
+	}
+	f.sh("n1", "ip link set eth0 mtu 1400")
+	f.eventually("plumb-ipip follows its uplink", func() error { _, err := f.try("n1", "ip link show plumb-ipip | grep 'mtu 1380 '"); return err })
+	f.sh("n1", "ip link set eth0 mtu 1500")
+	f.eventually("and back", func() error { _, err := f.try("n1", "ip link show plumb-ipip | grep 'mtu 1480 '"); return err })
+	f.save("n1", fabricState(", encapsulation: ipip, encapsulate: crossSubnet", crossSubnet)+"settings: {mtu: 1490}\n")
+	f.eventually("the route says that its path is narrower", func() error {
+		out, err := f.try("n1", "ip route show 10.244.3.0/24")
+		if err == nil && !strings.Contains(out, "mtu 1480") {
+			err = errors.New(out)
+		}
+		return err
+	})
 }
 
 // TestOverlayOverOneFamily: nodes with addresses of one family alone carry the pods'
@@ -169,7 +199,7 @@ func (f *fabric) strangers() {
 	passed("a stranger's VXLAN")
 
 	passed = f.witness("n1", "prerouting", -300, "ip saddr 10.244.1.5 udp dport 4789")
-	if err := ns.Do("p1", func() error { return sendUDP("172.18.1.12:4789") }); err != nil {
+	if err := ns.Do("p1", func() error { return send("udp", "172.18.1.12:4789") }); err != nil {
 		f.t.Error(err)
 	}
 	passed("a pod's VXLAN")
@@ -202,68 +232,77 @@ func (f *fabric) witness(node, hook string, priority int, match string) func(wha
 // TestEncapsulationChangesLive changes the encapsulation while a pod pings another
 // every 10 ms, the second node following the first after half a second.
 func TestEncapsulationChangesLive(t *testing.T) {
-	t.Parallel()
-	nstest.Run(t, func(t *testing.T) {
-		f := newFabric(t)
-		const vxlan = ", encapsulation: vxlan"
-		for _, n := range fabricNodes {
-			f.save(n, fabricState("", ""))
+	for name, bgp := range map[string]string{"static": "", "BGP": "bgp: {asn: 64512, mesh: true}\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nstest.Run(t, func(t *testing.T) { encapsulationChangesLive(t, bgp) })
+		})
+	}
+}
+
+// encapsulationChangesLive is the same with routes of the file and with learned ones;
+// more is what the state files have besides.
+func encapsulationChangesLive(t *testing.T, more string) {
+	f := newFabric(t)
+	const vxlan = ", encapsulation: vxlan"
+	for _, n := range fabricNodes {
+		f.save(n, fabricState("", "")+more)
+	}
+	f.start()
+	f.eventually("the pods are reached", func() error { return f.ping("p1", time.Second, pod4("n2"), pod6("n2")) })
+	steps := []struct{ name, pool4, pool6, dev string }{
+		{"vxlan", vxlan, vxlan, "plumb-vxlan"},
+		{"crossSubnet", crossSubnet, crossSubnet, "eth0"},
+		{"none", "", "", "eth0"},
+	}
+	if f.hasIPIP() {
+		const ipip = ", encapsulation: ipip"
+		steps = append(steps[:1:1], append([]struct{ name, pool4, pool6, dev string }{
+			{"ipip", ipip, vxlan, "plumb-ipip"},
+			{"crossSubnet ipip", ipip + ", encapsulate: crossSubnet", vxlan, "eth0"},
+			{"vxlan again", vxlan, vxlan, "plumb-vxlan"},
+		}, steps[1:]...)...)
+	}
+	for _, s := range steps {
+		stop := f.pingOn("p1", pod4("n2"), pod6("n2"))
+		start := time.Now()
+		for i, n := range fabricNodes {
+			if i == 1 {
+				time.Sleep(500 * time.Millisecond)
+			}
+			f.save(n, fabricState(s.pool4, s.pool6)+more)
 		}
-		f.start()
-		steps := []struct{ name, pool4, pool6, dev string }{
-			{"vxlan", vxlan, vxlan, "plumb-vxlan"},
-			{"crossSubnet", crossSubnet, crossSubnet, "eth0"},
-			{"none", "", "", "eth0"},
+		// A machine so busy that an agent follows too late loses packets with reason.
+		sign := "ip route show 10.244.1.0/24 | grep 'dev " + s.dev + " '"
+		if state.IsTunnel(s.dev) {
+			sign = "ip link show " + s.dev
 		}
-		if f.hasIPIP() {
-			const ipip = ", encapsulation: ipip"
-			steps = append(steps[:1:1], append([]struct{ name, pool4, pool6, dev string }{
-				{"ipip", ipip, vxlan, "plumb-ipip"},
-				{"crossSubnet ipip", ipip + ", encapsulate: crossSubnet", vxlan, "eth0"},
-				{"vxlan again", vxlan, vxlan, "plumb-vxlan"},
-			}, steps[1:]...)...)
-		}
-		for _, s := range steps {
-			stop := f.pingOn("p1", pod4("n2"), pod6("n2"))
-			start := time.Now()
-			for i, n := range fabricNodes {
-				if i == 1 {
-					time.Sleep(500 * time.Millisecond)
+		f.eventually("n2 follows", func() error { _, err := f.try("n2", sign); return err })
+		late := time.Since(start) > 1200*time.Millisecond
+		f.eventually("the route moves", func() error {
+			for _, n := range fabricNodes[:2] {
+				to := map[string]string{"n1": "10.244.2.0/24", "n2": "10.244.1.0/24"}[n]
+				if out := f.sh(n, "ip route show "+to); !strings.Contains(out, "dev "+s.dev+" ") {
+					return errors.New(n + ": " + out)
 				}
-				f.save(n, fabricState(s.pool4, s.pool6))
 			}
-			// A machine so busy that an agent follows too late loses packets with reason.
-			sign := "ip route show 10.244.1.0/24 | grep 'dev " + s.dev + " '"
-			if state.IsTunnel(s.dev) {
-				sign = "ip link show " + s.dev
-			}
-			f.eventually("n2 follows", func() error { _, err := f.try("n2", sign); return err })
-			late := time.Since(start) > 1200*time.Millisecond
-			f.eventually("the route moves", func() error {
-				for _, n := range fabricNodes[:2] {
-					to := map[string]string{"n1": "10.244.2.0/24", "n2": "10.244.1.0/24"}[n]
-					if out := f.sh(n, "ip route show "+to); !strings.Contains(out, "dev "+s.dev+" ") {
-						return errors.New(n + ": " + out)
-					}
-				}
-				return nil
-			})
-			f.converged()
-			for what, p := range stop() {
-				t.Logf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
-				if late {
-					t.Log("n2 followed too late for none to be lost")
-				} else if p.lost > 0 || p.sent < 20 {
-					t.Errorf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
-				}
+			return nil
+		})
+		f.converged()
+		for what, p := range stop() {
+			t.Logf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
+			if late {
+				t.Log("n2 followed too late for none to be lost")
+			} else if p.lost > 0 || p.sent < 20 {
+				t.Errorf("to %s: %s: %d of %d packets lost", s.name, what, p.lost, p.sent)
 			}
 		}
-		for _, n := range fabricNodes {
-			if out := f.sh(n, "ip link"); strings.Contains(out, "plumb-") {
-				t.Errorf("%s: a tunnel is left:\n%s", n, out)
-			}
+	}
+	for _, n := range fabricNodes {
+		if out := f.sh(n, "ip link"); strings.Contains(out, "plumb-") {
+			t.Errorf("%s: a tunnel is left:\n%s", n, out)
 		}
-	})
+	}
 }
 
 type pings struct{ sent, lost int }

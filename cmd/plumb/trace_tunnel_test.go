@@ -84,5 +84,39 @@ func TestTraceThroughTunnels(t *testing.T) {
 				return nil
 			})
 		}
+		if f.hasIPIP() {
+			f.traceThroughIPIP()
+		}
+	})
+}
+
+// traceThroughIPIP: the same through IPIP, with what is wrong where only one side has it.
+func (f *fabric) traceThroughIPIP() {
+	f.t.Helper()
+	const ipip = ", encapsulation: ipip, encapsulate: crossSubnet"
+	for _, n := range fabricNodes {
+		f.save(n, fabricState(ipip, crossSubnet))
+	}
+	for _, c := range []struct{ args, says string }{
+		{"p1 p3", "route 10.244.3.0/24 via 172.18.2.13 dev plumb-ipip"},
+		{"p1 p3", "tunnel 172.18.1.11 > 172.18.2.13 (IP in IP)"},
+		{"p1 p3", "tunnel plumb-ipip up, mtu 1480"},
+		{"n1 p3 --live", "probe sent echo reply"},
+	} {
+		f.eventually(c.args+" through IPIP", func() error {
+			r, text := f.trace(strings.Fields(c.args)...)
+			if !r.OK() || len(r.Warnings) > 0 || !strings.Contains(strings.Join(strings.Fields(text), " "), c.says) {
+				return errors.New(c.says + " is not said:\n" + text)
+			}
+			return nil
+		})
+	}
+	f.save("n3", fabricState("", crossSubnet))
+	f.eventually("only one side encapsulates", func() error {
+		r, text := f.trace("p1", "p3")
+		if r.OK() || r.Fault.Place != "node n3" || !strings.Contains(r.Fault.Why, "there is no device plumb-ipip") {
+			return errors.New(text)
+		}
+		return nil
 	})
 }

@@ -280,7 +280,7 @@ func TestIrregularSets(t *testing.T) {
 func TestManyElements(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
 		called := watch(t.Context(), t, k)
-		_, list := withMany(many)
+		_, list := withMany(nstest.Rounds(many))
 		gen := generation(t, k)
 		apply(t, k, append(adds([]state.Object{state.Table{}, state.Set{Name: "masq4", Type: "ipv4_addr"}}), adds(list)...))
 		if now := generation(t, k); now != nextGen(gen) {

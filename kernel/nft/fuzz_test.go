@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/plumbnet/plumb/kernel/nstest"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -85,7 +86,7 @@ func TestChangedRulesReadDifferently(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := decodeRule(code).text
-		for range 2000 {
+		for range nstest.Rounds(2000) {
 			changed := slices.Clone(code)
 			switch r.IntN(4) {
 			case 0: // one expression less

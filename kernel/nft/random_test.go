@@ -136,7 +136,7 @@ func TestAnyStateToAnyOther(t *testing.T) {
 	run(t, func(t *testing.T, k *Kind) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		watch(t.Context(), t, k)
-		for i := range 300 {
+		for i := range nstest.Rounds(300) {
 			want := randomState(r)
 			if r.IntN(4) == 0 {
 				nstest.Sh(t, vandalism[r.IntN(len(vandalism))]+" 2>/dev/null || true")

@@ -259,7 +259,7 @@ func TestUnderChurn(t *testing.T) {
 			}
 		}()
 		want, list := withMany(2000)
-		for range 20 {
+		for range nstest.Rounds(20) {
 			apply(t, k, diff(read(t, k), want))
 			apply(t, k, deletes(list[:10]))
 			apply(t, k, adds(list[:10]))

@@ -45,6 +45,9 @@ func Run(t *testing.T, body func(t *testing.T)) {
 		names = append(names, "^"+regexp.QuoteMeta(part)+"$")
 	}
 	cmd := exec.Command(os.Args[0], "-test.run="+strings.Join(names, "/"), "-test.v", "-test.timeout="+timeout())
+	if testing.Short() {
+		cmd.Args = append(cmd.Args, "-test.short")
+	}
 	cmd.Env = append(os.Environ(), inside+"="+t.Name())
 	cmd.SysProcAttr = Isolated()
 	var out bytes.Buffer
@@ -62,6 +65,15 @@ func Run(t *testing.T, body func(t *testing.T)) {
 	if testing.Verbose() {
 		t.Logf("in its namespace:\n%s", out.Bytes())
 	}
+}
+
+// Rounds is how often a test tries what it draws at random, or how much of something
+// it makes: n, and a tenth of it with -short, for machines that are slow by nature.
+func Rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
 }
 
 // RunBenchmark is Run for benchmarks: body is executed in a namespace of its own,

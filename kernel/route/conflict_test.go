@@ -177,6 +177,9 @@ func TestForeignNextHopStays(t *testing.T) {
 			for _, r := range read(t, k) {
 				seen = r
 			}
+			if with := k.Shared(mod(seen, c.after))[seen.Key()]; strings.Contains(with, foreign) != joins(&c.after) {
+				t.Errorf("%s: shared with %q", lines(seen), with)
+			}
 			err := k.Apply(context.Background(), mod(seen, c.after))[0]
 			var conflict *state.ConflictError
 			if joins(&c.after) && !errors.As(err, &conflict) {
@@ -194,6 +197,10 @@ func TestForeignNextHopStays(t *testing.T) {
 				t.Errorf("after deletion:\n%s", now)
 			}
 			nstest.Sh(t, "ip -6 route flush fd01::/64")
+		}
+		must(t, k, add(two))
+		if shared := k.Shared(mod(two, one)); len(shared) > 0 {
+			t.Errorf("plumb's alone: %v", shared)
 		}
 	})
 }

@@ -97,7 +97,7 @@ func TestOneApplyConverges(t *testing.T) {
 		wire(t)
 		ctx := context.Background()
 		k := open(t, state.TableMain, 100)
-		for seed := range uint64(300) {
+		for seed := range uint64(nstest.Rounds(300)) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			if rnd.IntN(10) == 0 {
 				nstest.Sh(t, fmt.Sprintf(`ip route replace 10.5.%d.0/24 via 10.99.0.77 proto static

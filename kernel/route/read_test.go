@@ -15,7 +15,7 @@ func TestReadDuringChanges(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		wire(t)
 		k := open(t)
-		stay := append(many(20_000, "10.99.0.2 d0"), many6(20_000, "fd99::2 d0", "fd98::2 d1")...)
+		stay := append(many(nstest.Rounds(20_000), "10.99.0.2 d0"), many6(nstest.Rounds(20_000), "fd99::2 d0", "fd98::2 d1")...)
 		must(t, k, add(stay...))
 		// Now and then is: not in every read, however slow the machine.
 		start := time.Now()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,8 +67,35 @@ func (s *agentStatus) reasons() string {
 	return strings.Join(out, "\n")
 }
 
-// converged asks the agent as a user would, and gives the reasons where it has not.
-func (a *agent) converged(ctx context.Context) (bool, string) {
+// beyondKernel says whether all that a node lacks is devices that this kernel does not
+// make, and what goes through them: waiting would not help.
+func (s *agentStatus) beyondKernel() bool {
+	var lacking []string
+	for _, f := range s.Failing {
+		if dev, ok := strings.CutPrefix(f.Object, "link "); ok && strings.Contains(f.Error, "this kernel makes no devices of type") {
+			lacking = append(lacking, dev)
+		}
+	}
+	for _, f := range s.Failing {
+		if !slices.ContainsFunc(lacking, func(dev string) bool { return strings.Contains(f.Object+": "+f.Error, dev) }) {
+			return false
+		}
+	}
+	return len(lacking) > 0 && len(s.File.Errors)+len(s.Conflicts)+len(s.Pending)+len(s.sessionsDown()) == 0
+}
+
+// standing is how far a node has come.
+type standing byte
+
+const (
+	atWork       standing = iota
+	asKernelLets          // all that this kernel can do is done
+	converged             // with all
+)
+
+// standing asks the agent as a user would, and gives the reasons where it has not
+// converged.
+func (a *agent) standing(ctx context.Context) (standing, string) {
 	// One that is stopped (SIGSTOP) does not answer.
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -79,16 +107,22 @@ func (a *agent) converged(ctx context.Context) (bool, string) {
 	decoded := json.Unmarshal(stdout.Bytes(), &s) == nil
 	if err == nil {
 		down := s.sessionsDown()
-		return len(down) == 0, strings.Join(down, "\n")
+		if len(down) > 0 {
+			return atWork, strings.Join(down, "\n")
+		}
+		return converged, ""
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return false, "its agent does not answer"
+		return atWork, "its agent does not answer"
+	}
+	if decoded && s.beyondKernel() {
+		return asKernelLets, s.reasons()
 	}
 	if decoded {
-		return false, s.reasons()
+		return atWork, s.reasons()
 	}
 	if text := strings.TrimSpace(stderr.String()); text != "" {
-		return false, text
+		return atWork, text
 	}
-	return false, "plumb status: " + err.Error()
+	return atWork, "plumb status: " + err.Error()
 }

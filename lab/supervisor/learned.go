@@ -12,8 +12,8 @@ import (
 
 // notLearned gives what a node has to learn over BGP, and has not: the podCIDRs of
 // the other nodes that are in pools with such reachability. A session that is up
-// may have more to say.
-func (s *supervisor) notLearned(ctx context.Context, node string) (missing []string, err error) {
+// may have more to say. Routes that are known to fail are none of these.
+func (s *supervisor) notLearned(ctx context.Context, node, failing string) (missing []string, err error) {
 	wanted := s.toLearn(node)
 	if len(wanted) == 0 {
 		return nil, nil
@@ -32,7 +32,7 @@ func (s *supervisor) notLearned(ctx context.Context, node string) (missing []str
 		}
 	}
 	for _, p := range wanted {
-		if !have[p.String()] {
+		if !have[p.String()] && !strings.Contains(failing, "route "+p.String()+" ") && !strings.Contains(failing, "route "+p.String()+":") {
 			missing = append(missing, "no route to "+p.String()+" is learned yet")
 		}
 	}

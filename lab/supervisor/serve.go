@@ -133,7 +133,9 @@ func (s *supervisor) status(ctx context.Context) *lab.Status {
 		wg.Go(func() {
 			a := s.agents[n.Name]
 			ns := lab.NodeStatus{Node: n}
-			ns.Converged, ns.Message = a.converged(ctx)
+			var standing standing
+			standing, ns.Message = a.standing(ctx)
+			ns.Converged = standing == converged
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			ns.Restarts = a.restarts

@@ -112,7 +112,7 @@ func (s *supervisor) up(ctx context.Context, plugin string, wait time.Duration) 
 	return l, nil
 }
 
-// await waits until every node has converged.
+// await waits until every node has converged, or has come as far as this kernel lets it.
 func (s *supervisor) await(ctx context.Context, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -122,9 +122,9 @@ func (s *supervisor) await(ctx context.Context, wait time.Duration) error {
 		g.Go(func() error {
 			var last string
 			for {
-				ok, message := a.converged(ctx)
-				if ok {
-					missing, err := s.notLearned(ctx, a.node)
+				standing, message := a.standing(ctx)
+				if standing != atWork {
+					missing, err := s.notLearned(ctx, a.node, message)
 					if err == nil && len(missing) == 0 {
 						return nil
 					}
