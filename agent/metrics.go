@@ -43,6 +43,9 @@ func newMetrics(a *agent) *metrics {
 		}, []string{"result"}),
 		drift: map[state.Kind]int{},
 	}
+	for _, result := range []string{"valid", "invalid"} {
+		m.loads.WithLabelValues(result) // there from the start, so that a rate sees the first
+	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumb_build_info", Help: "Always 1; the version is a label.",
 		ConstLabels: prometheus.Labels{"version": a.Version},
