@@ -19,7 +19,7 @@ GOLANGCI_VERSION := v2.15.0
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the static binaries into BIN=bin
@@ -36,6 +36,11 @@ test: ## check (or install) what the tests need, then go vet and every test, in 
 test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 kernels, in virtual machines
 	@scripts/prerequisites test-vm
 	scripts/test-vm
+
+.PHONY: test-systemd
+test-systemd: ## run the unit under a real systemd, in a container of namespaces (about ten seconds; root)
+	@scripts/prerequisites test
+	scripts/test-systemd
 
 .PHONY: lab
 lab: build ## build, and show a cluster of nodes in network namespaces on this machine

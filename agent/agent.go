@@ -121,6 +121,7 @@ func Run(ctx context.Context, o Options) error {
 	a.loop = reconcile.NewLoop(engine)
 	a.loop.Log, a.loop.DryRun, a.loop.OnTurn = o.Log, o.DryRun, a.turned
 	a.metrics = newMetrics(a)
+	a.metrics.loaded(status.Valid) // the first of them
 	a.service = &service{agent: a, socket: notify.Socket()}
 
 	if err := a.firstFacts(ctx, k, first); err != nil {

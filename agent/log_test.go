@@ -31,6 +31,9 @@ func TestOneLineAChangeAndNoneWithout(t *testing.T) {
 			}
 			return n
 		}
+		if _, text := get(t, "/metrics"); !strings.Contains(text, `plumb_file_loads_total{result="valid"} 1`) || !strings.Contains(text, `plumb_file_loads_total{result="invalid"} 0`) || !strings.Contains(text, "plumb_file_last_error_timestamp_seconds 0\n") {
+			t.Errorf("the file that it started on is not counted:\n%s", text)
+		}
 		before, first := log.String(), reads()
 		text, err := os.ReadFile(o.File)
 		if err != nil {

@@ -17,8 +17,9 @@ func closed(netns string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM): // setns(2)
 		return fmt.Errorf("%s cannot be entered without the capability CAP_SYS_ADMIN", netns)
-	case errors.Is(err, unix.EINVAL):
-		// The runtime mounts the namespace on this file, and the mount did not get here.
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EACCES):
+		// The runtime mounts the namespace on this file, and the mount did not get here:
+		// the file is empty, and of ip-netns(8) nobody may read it.
 		return fmt.Errorf("%s is no network namespace here; in a container its volume needs mountPropagation: HostToContainer", netns)
 	case !errors.Is(err, os.ErrNotExist):
 		return err

@@ -17,6 +17,7 @@ type metrics struct {
 	changes  *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	loads    *prometheus.CounterVec
+	invalid  prometheus.Gauge
 
 	mu    sync.Mutex
 	drift map[state.Kind]int
@@ -41,13 +42,19 @@ func newMetrics(a *agent) *metrics {
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "plumb_file_loads_total", Help: "Versions of the state file that were read, by result (valid, invalid).",
 		}, []string{"result"}),
+		invalid: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "plumb_file_last_error_timestamp_seconds", Help: "When the state file was last found invalid; 0: never since the start.",
+		}),
 		drift: map[state.Kind]int{},
+	}
+	for _, result := range []string{"valid", "invalid"} {
+		m.loads.WithLabelValues(result) // there from the start, so that a rate sees the first
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumb_build_info", Help: "Always 1; the version is a label.",
 		ConstLabels: prometheus.Labels{"version": a.Version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, build,
+	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, m.invalid, build,
 		gauges{a}, netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -57,6 +64,8 @@ func (m *metrics) loaded(valid bool) {
 	result := "invalid"
 	if valid {
 		result = "valid"
+	} else {
+		m.invalid.SetToCurrentTime()
 	}
 	m.loads.WithLabelValues(result).Inc()
 }

@@ -143,7 +143,7 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 		write(t, o.File, "nonsense")
 		soon(t, "the invalid file is counted", func() bool {
 			_, text := get(t, "/metrics")
-			return strings.Contains(text, "plumb_file_valid 0") && strings.Contains(text, "plumb_file_errors 1") && strings.Contains(text, `plumb_file_loads_total{result="invalid"} 1`)
+			return strings.Contains(text, "plumb_file_valid 0") && strings.Contains(text, "plumb_file_errors 1") && strings.Contains(text, "plumb_file_last_error_timestamp_seconds 1.") && strings.Contains(text, `plumb_file_loads_total{result="invalid"} 2`) // there was none at first
 		})
 		if code, _ := get(t, "/readyz"); code != 200 {
 			t.Error("a node that works from the last good state is ready still")

@@ -266,6 +266,23 @@ func TestNothingIsDeletedForASourceThatWasNotRead(t *testing.T) {
 	}
 }
 
+// Rules are compared all at once, and are held like everything else.
+func TestHeldRulesStay(t *testing.T) {
+	rule := func(pos int, expr string) state.Object { return state.Rule{Chain: "c", Pos: pos, Expr: expr} }
+	p := newPaper(rule(0, "accept"), rule(1, "drop"))
+	e := NewEngine(KindOf(p, true, state.KindRule))
+	e.Hold("no file", func(state.Object) bool { return true })
+	read(t, e)
+	if turn(t, e); len(p.objects) != 2 || !e.Plan().Empty() {
+		t.Fatalf("held rules were deleted, or are to be: %v", e.Plan())
+	}
+	set(t, e, Source{ID: "node"}, rule(0, "drop"))
+	e.Release("no file")
+	if turn(t, e); len(p.objects) != 1 || !e.Settled() {
+		t.Errorf("kernel %v after %v", p.objects, p.batches)
+	}
+}
+
 func TestWhatIsKeptIsNeverDeleted(t *testing.T) {
 	p := newPaper(rt("10.0.0.1/32", "plb1"))
 	e := NewEngine(routes(p))

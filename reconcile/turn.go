@@ -129,6 +129,11 @@ func (e *Engine) ruleSteps(all bool) []Step {
 	}
 	steps := diffRules(want, have)
 	for i := range steps {
+		if steps[i].Action == state.Delete && e.Kept(steps[i].Before) {
+			return nil // until Release, which marks them
+		}
+	}
+	for i := range steps {
 		steps[i].entry = e.entry(steps[i].Object().Key())
 		e.mark(steps[i].entry)
 		if steps[i].Action == state.Add {

@@ -249,6 +249,11 @@ func (w *walker) podRoute(e *facts.Endpoint, p *facts.Pod) bool {
 	if l.MTU > 0 {
 		w.mtu = min(w.mtu, l.MTU)
 	}
+	if w.packet.Size > w.mtu && w.mtu > 0 {
+		w.drop(fmt.Sprintf("the packet of %d bytes is larger than the mtu %d of %s in the pod, which cannot send it whole", w.packet.Size, w.mtu, d.Name),
+			"send less than that, or give pods a larger settings.mtu in the file, as far as all nodes' uplinks have it")
+		return false
+	}
 	w.wire = &wire{place: w.hop.Place, dev: *d, to: p.Neighbour}
 	nb := p.Neighbour
 	if nb == nil {

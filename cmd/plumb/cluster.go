@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/plumbnet/plumb/agent"
 	"github.com/plumbnet/plumb/trace"
@@ -21,15 +22,19 @@ type cluster struct {
 	o       *options
 	sockets string
 	loaded  *agent.Loaded
-	here    *agent.Once // this node without an agent; nil: there is one, or this host is not the node
+	here    *agent.Once      // this node without an agent; nil: there is one, or this host is not the node
+	silent  map[string]error // nodes whose agent does not answer, and why; they are not asked again
 }
+
+// greeting is how long an agent may take to say which endpoints it has.
+const greeting = 3 * time.Second
 
 func newCluster(ctx context.Context, o *options, sockets string) (*cluster, error) {
 	l, err := agent.Load(o.file, o.node)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{o: o, sockets: sockets, loaded: l}
+	c := &cluster{o: o, sockets: sockets, loaded: l, silent: map[string]error{}}
 	if c.socket(o.node) != "" {
 		return c, nil
 	}
@@ -92,10 +97,16 @@ func (c *cluster) directory(ctx context.Context) *trace.Directory {
 			add(n.Name, c.here.Endpoints())
 			continue
 		}
-		var s agent.Status
-		if path := c.socket(n.Name); path != "" && call(ctx, path, "GET", "/status", &s) == nil {
-			add(n.Name, s.Endpoints)
-			continue
+		if path := c.socket(n.Name); path != "" {
+			var s agent.Status
+			brief, cancel := context.WithTimeout(ctx, greeting)
+			err := call(brief, path, "GET", "/status", &s)
+			cancel()
+			if err == nil {
+				add(n.Name, s.Endpoints)
+				continue
+			}
+			c.silent[n.Name] = err
 		}
 		d.Missing = append(d.Missing, n.Name)
 	}
@@ -111,6 +122,9 @@ func (c *cluster) directory(ctx context.Context) *trace.Directory {
 func (c *cluster) ask(ctx context.Context, node string, q facts.Question) (*facts.Node, error) {
 	if c.here != nil && node == c.o.node {
 		return c.here.Look(ctx, q)
+	}
+	if err := c.silent[node]; err != nil {
+		return nil, fmt.Errorf("%w: %w", trace.ErrUnreachable, err)
 	}
 	path := c.socket(node)
 	if path == "" {

@@ -121,6 +121,10 @@ func brokenDevices() []broken {
 			place: "node n1", why: "the packet of 1480 bytes is larger than the mtu 1400 of eth0", says: "ip link set eth0 mtu 1480",
 		},
 		{
+			name: "a packet that the pod cannot send", to: "b1", args: "--size 1600", noPing: true,
+			place: "pod default/a1", why: "the packet of 1600 bytes is larger than the mtu 1500 of eth0 in the pod", says: "send less than that",
+		},
+		{
 			name: "MTU of the next link smaller", at: "n1", to: "203.0.113.10", arrives: true, noPing: true,
 			how: "ip link set eth0 mtu 1400", mend: "ip link set eth0 mtu 1500",
 			warns: "packets of more than 1400 bytes are answered 'fragmentation needed' (eth0); the sender has mtu 1500",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -154,6 +155,16 @@ func TestTraceAsTheFileHasIt(t *testing.T) {
 		if !strings.Contains(text, "cannot be asked: no agent of n2 answers here") {
 			t.Error(text)
 		}
+		// One that is stuck is left alone after one question, and named.
+		stuck, err := net.Listen("unix", d.dir+"/n2.sock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, code := d.run("n1", "trace", "--sockets", d.dir, "a1", "10.244.2.10")
+		if code != 0 || !strings.Contains(out, `Get "http://plumb/status": context deadline exceeded; as the file has it`) {
+			t.Errorf("exit status %d\n%s", code, out)
+		}
+		stuck.Close()
 		d.sh("n1", "ip route del 10.244.2.0/24")
 		if r, text = d.trace("default/a1", "10.244.2.10"); r.OK() || r.Fault.Place != "node n1" {
 			t.Error(text)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,8 +32,12 @@ func await(t *testing.T, what string, so func() bool) {
 }
 
 // answers says whether a probe succeeds.
-func answers(p *probe) bool {
-	r, err := http.Get(fmt.Sprintf("http://%s:%d%s", cmp.Or(p.HTTPGet.Host, address), p.HTTPGet.Port, p.HTTPGet.Path))
+func answers(p *probe) bool { return answersAt(address, p) }
+
+// answersAt is answers for the node with this address.
+func answersAt(hostIP string, p *probe) bool {
+	at := net.JoinHostPort(cmp.Or(p.HTTPGet.Host, hostIP), strconv.Itoa(p.HTTPGet.Port))
+	r, err := http.Get("http://" + at + p.HTTPGet.Path)
 	if err != nil {
 		return false
 	}
@@ -227,14 +233,16 @@ func TestMetricsForOthers(t *testing.T) {
 		list := objects(n.t, "../kustomize/metrics")
 		p := the(n.t, "DaemonSet", list).Spec.Template.Spec
 		n.stateFile.write(the(n.t, "ConfigMap", list).Data)
-		agent := n.run(p, p.Containers[0])
-		for _, probe := range []*probe{p.Containers[0].ReadinessProbe, p.Containers[0].LivenessProbe} {
-			if probe.HTTPGet.Host != "" {
-				n.t.Errorf("the probe asks at %s", probe.HTTPGet.Host)
+		for _, n.hostIP = range []string{address, address6} {
+			agent := n.run(p, p.Containers[0])
+			for _, probe := range []*probe{p.Containers[0].ReadinessProbe, p.Containers[0].LivenessProbe} {
+				if probe.HTTPGet.Host != "" {
+					n.t.Errorf("the probe asks at %s", probe.HTTPGet.Host)
+				}
+				await(n.t, probe.HTTPGet.Path+" answers at "+n.hostIP, func() bool { return answersAt(n.hostIP, probe) })
 			}
-			await(n.t, probe.HTTPGet.Path+" answers", func() bool { return answers(probe) })
+			agent.end(syscall.SIGTERM)
 		}
-		agent.end(syscall.SIGTERM)
 	})
 }
 

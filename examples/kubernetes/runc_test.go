@@ -23,10 +23,11 @@ type worker1 struct {
 	t         *testing.T
 	disk      string
 	stateFile stateFile // the ConfigMap's volume
+	hostIP    string    // as the API server has it
 	ran       int
 }
 
-const address = "172.18.0.3"
+const address, address6 = "172.18.0.3", "fc00:f853:ccd:e793::3"
 
 // onWorker1 runs a test on such a node. Container runtimes need root.
 func onWorker1(t *testing.T, body func(n *worker1)) {
@@ -42,9 +43,9 @@ func onWorker1(t *testing.T, body func(n *worker1)) {
 			ip link add eth0 type veth peer name peer
 			ip link set eth0 up; ip link set peer up
 			ip address add `+address+`/16 dev eth0
-			ip address add fc00:f853:ccd:e793::3/64 dev eth0 nodad
+			ip address add `+address6+`/64 dev eth0 nodad
 			ip route add default via 172.18.0.1`)
-		n := &worker1{t: t, disk: t.TempDir()}
+		n := &worker1{t: t, disk: t.TempDir(), hostIP: address}
 		n.stateFile = stateFile{t: t, dir: filepath.Join(n.disk, "volumes/state-file")}
 		body(n)
 	})
@@ -177,7 +178,7 @@ func (n *worker1) spec(p pod, c container) dict {
 		case "spec.nodeName":
 			e.Value = "worker1"
 		case "status.hostIP":
-			e.Value = address
+			e.Value = n.hostIP
 		case "":
 		default:
 			n.t.Fatalf("container %s: the test knows no %s", c.Name, e.ValueFrom.FieldRef.FieldPath)
