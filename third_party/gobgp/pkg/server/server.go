@@ -2129,7 +2129,6 @@ func (s *BgpServer) StopBgp(ctx context.Context, r *api.StopBgpRequest) error {
 			l.Close()
 		}
 		s.listeners = nil
-		s.bgpConfig.Global = oc.Global{}
 		return nil
 	}, false)
 
@@ -2137,7 +2136,11 @@ func (s *BgpServer) StopBgp(ctx context.Context, r *api.StopBgpRequest) error {
 		s.shutdownWG.Wait()
 		s.shutdownWG = nil
 	}
-	return nil
+	// Not before the last of the sessions, which look into it.
+	return s.mgmtOperation(func() error {
+		s.bgpConfig.Global = oc.Global{}
+		return nil
+	}, false)
 }
 
 func (s *BgpServer) SetPolicies(ctx context.Context, r *api.SetPoliciesRequest) error {
