@@ -160,7 +160,8 @@ func (l *learned) via(u bgp.Update) *via {
 }
 
 func (l *learned) find(class int, u bgp.Update) *via {
-	k := append(l.key[:0], byte(class), byte(class>>8))
+	k := l.key[:0]
+	k = append(k, byte(class), byte(class>>8))
 	for _, p := range u.Paths {
 		k = p.NextHop.AppendTo(k)
 		k = append(k, ' ')
