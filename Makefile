@@ -39,7 +39,7 @@ test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 ker
 
 .PHONY: test-systemd
 test-systemd: ## run the unit under a real systemd, in a container of namespaces (about ten seconds; root)
-	@scripts/prerequisites test
+	@scripts/prerequisites test-systemd
 	scripts/test-systemd
 
 .PHONY: lab
