@@ -24,7 +24,7 @@ const (
 	manyRoutes = 1 << 10
 	// burstHeap is how large the heap may get before the collector runs: about what
 	// 100,000 routes need.
-	burstHeap = 112 << 20
+	burstHeap = 96 << 20
 	// burstGarbage is how much garbage may pile up at least.
 	burstGarbage = 32 << 20
 	// burstQuiet is how long nothing came when a burst is over.

@@ -11,7 +11,7 @@ func TestBurstPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 11100}, {28 << 20, 300}, {56 << 20, 100}, {80 << 20, 40}, {100 << 20, 32}, {800 << 20, 25},
+		{0, 9500}, {24 << 20, 300}, {48 << 20, 100}, {64 << 20, 50}, {100 << 20, 32}, {800 << 20, 25},
 	} {
 		if got := burstPercent(tc.live); got != tc.want {
 			t.Errorf("on a heap of %d MB: %d, want %d", tc.live>>20, got, tc.want)
