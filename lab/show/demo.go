@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,12 +51,13 @@ func Demo(ctx context.Context, w io.Writer, t lab.Topology, o lab.Options) (err 
 		err = errors.Join(err, e)
 	}()
 	fmt.Fprintf(w, "A lab of the topology %q: %d nodes with a plumb agent each, %d pods.\n", t.Name, len(layout.Nodes), len(layout.Pods()))
-	fmt.Fprintf(w, "It was up, and every agent had converged, after %.1f s.\n", time.Since(began).Seconds())
+	took := time.Since(began)
 
 	d := &demo{w: w, c: c, state: layout.State, hosts: layout.Hosts, dir: o.Dir}
 	if d.status, err = c.Status(ctx); err != nil {
 		return err
 	}
+	d.up(took)
 	for _, show := range []func(context.Context) error{d.pods, d.routes, d.bgp, d.gateway, d.pings, d.sources, d.breakRoute} {
 		if err := show(ctx); err != nil {
 			return err
@@ -66,6 +69,26 @@ func Demo(ctx context.Context, w io.Writer, t lab.Topology, o lab.Options) (err 
 	}
 	fmt.Fprintln(w, "All is as it should be. The lab is taken down.")
 	return nil
+}
+
+// up says how long it took, and what the nodes lack that this kernel cannot give them.
+func (d *demo) up(took time.Duration) {
+	if d.status.Converged() {
+		fmt.Fprintf(d.w, "It was up, and every agent had converged, after %.1f s.\n", took.Seconds())
+		return
+	}
+	fmt.Fprintf(d.w, "It was up after %.1f s, but for what this kernel lacks:\n", took.Seconds())
+	nodes := map[string][]string{} // by what they lack
+	for _, n := range d.status.Nodes {
+		if !n.Converged {
+			first, _, _ := strings.Cut(n.Message, "\n")
+			nodes[first] = append(nodes[first], n.Name)
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(nodes)) {
+		fmt.Fprintf(d.w, "%s%s (%s)\n", indent, what, strings.Join(nodes[what], ", "))
+		d.expect(false, "%s (%s)", what, strings.Join(nodes[what], ", "))
+	}
 }
 
 func (d *demo) verdict() error {

@@ -137,7 +137,8 @@ func (d *demo) settled(ctx context.Context, node string) error {
 	for line := range strings.Lines(stdout + stderr) {
 		fmt.Fprintf(d.w, "%s  %s\n", indent, strings.TrimRight(line, "\n"))
 	}
-	fmt.Fprintf(d.w, "%s  (exit status %d: no difference)\n", indent, code)
+	meaning := map[int]string{0: ": no difference", 1: ": differences"}[code]
+	fmt.Fprintf(d.w, "%s  (exit status %d%s)\n", indent, code, meaning)
 	d.expect(code == 0, "plumb diff after the repair: exit status %d:\n%s%s", code, stdout, stderr)
 	return nil
 }
