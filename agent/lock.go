@@ -106,5 +106,5 @@ func lockHolder() error {
 type LockedError struct{ Holder string }
 
 func (e *LockedError) Error() string {
-	return e.Holder + " is at work on this node; with an agent running, edit its state file instead"
+	return e.Holder + " is at work on this node; edit the state file of an agent that runs, or stop it first"
 }

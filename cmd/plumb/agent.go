@@ -23,7 +23,7 @@ func agentCommand(o *options) *cobra.Command {
 			"With --drain, the agent that runs is told to withdraw what it announces, and to end its BGP\n" +
 			"sessions, for maintenance: it goes on with all else, and speaks BGP again when it is started anew.\n" +
 			"SIGUSR1 tells it the same.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Elsewhere a hang-up means "read your file again", which the agent does anyway.
 			signal.Ignore(syscall.SIGHUP)

@@ -23,7 +23,7 @@ func applyCommand(o *options) *cobra.Command {
 		Short: "converge this node once",
 		Long: "Converge this node once, and print what was changed. With --confirm, the earlier state is put\n" +
 			"back unless `plumb confirm` comes in time. Refused while an agent runs: edit its file instead.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dry {
 				err := diff(cmd.Context(), o, "")
@@ -108,9 +108,15 @@ func confirmCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm",
 		Short: "keep what `plumb apply --confirm` made",
-		Args:  cobra.NoArgs,
+		Long: "Keep what `plumb apply --confirm` made: it waits, and puts the earlier state back when its\n" +
+			"time is over.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := call(cmd.Context(), o.socket, "POST", "/confirm", nil); err != nil {
+			err := call(cmd.Context(), o.socket, "POST", "/confirm", nil)
+			if errors.Is(err, errNotServed) {
+				return errors.New("nothing waits to be confirmed: an agent answers here, which needs no confirming")
+			}
+			if err != nil {
 				return fmt.Errorf("nothing waits to be confirmed: %w", err)
 			}
 			return nil

@@ -21,7 +21,7 @@ func bgpCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bgp",
 		Short: "print BGP sessions and routes",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(bgpPeersCommand(o), bgpRoutesCommand(o))
@@ -35,7 +35,7 @@ func bgpPeersCommand(o *options) *cobra.Command {
 		Long: "Print the BGP sessions of this node: their states, and for each family how many prefixes were\n" +
 			"received, were let in by the import filters, and were sent.\n" +
 			"Exit status: 0 printed, 2 no agent answers, or the node speaks no BGP.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s agent.BGPStatus
 			if err := call(cmd.Context(), o.socket, "GET", "/bgp/peers", &s); err != nil {
@@ -158,6 +158,10 @@ func printRIB(ctx context.Context, o *options, path string) error {
 	}
 	if o.output == "json" {
 		return printJSON(o.stdout, list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(o.stderr, "plumb: no path is known")
+		return nil
 	}
 	printRoutes(o.stdout, list)
 	return nil

@@ -15,7 +15,7 @@ func cleanupCommand(o *options) *cobra.Command {
 		Long: "Remove all that plumb owns from this node: routes, the nftables table, the host ends of pods,\n" +
 			"endpoint records; sysctls are put back to what they were. Interfaces that the state file\n" +
 			"names as endpoints were made by other hands and stay. Refused while an agent runs.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !dryRun {
 				unlock, err := agent.Lock(o.stateDir, "plumb cleanup")

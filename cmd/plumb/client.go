@@ -21,6 +21,9 @@ func call(ctx context.Context, socket, method, path string, out any) error {
 // errNoAnswer says that no agent listens.
 var errNoAnswer = errors.New("no answer")
 
+// errNotServed says that who listens does not know the question.
+var errNotServed = errors.New("it is not served there")
+
 // answers says whether somebody listens on the socket.
 func answers(socket string) bool {
 	c, err := net.DialTimeout("unix", socket, time.Second)
@@ -46,6 +49,9 @@ func callWith(ctx context.Context, socket, method, path string, body io.Reader, 
 		return fmt.Errorf("%w at %s (does it run? is --socket right?): %w", errNoAnswer, socket, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s %s: %w", method, path, errNotServed)
+	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, strings.TrimSpace(string(text)))

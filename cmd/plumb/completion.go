@@ -13,10 +13,10 @@ func completionCommand(o *options) *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "print the completion script of a shell: bash, zsh, fish, powershell",
 		Long: "Print the script by which a shell (bash, zsh, fish, powershell) completes plumb's command\n" +
-			"lines. `make install` and the packages put those of bash, zsh and fish into their places.",
+			"lines. `make install` puts those of bash, zsh and fish into their places.",
 		Example: `  source <(plumb completion bash)
   plumb completion zsh >/usr/local/share/zsh/site-functions/_plumb`,
-		Args:                  cobra.ExactArgs(1),
+		Args:                  exactArgs(1),
 		ValidArgs:             shells,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -21,7 +21,7 @@ func diffCommand(o *options) *cobra.Command {
 			"(old -> new), with the line of the file or the endpoint that asks for it.\n" +
 			"BGP sessions and learned routes are the running agent's; without one they are left out.\n" +
 			"Exit status: 0 no difference, 1 differences, 2 error.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), o, against) },
 	}, "text", "json")
 	cmd.Flags().StringVar(&against, "against", "", "compare with a `snapshot` (of plumb snapshot) in place of the kernel")

@@ -34,7 +34,7 @@ func installCNICommand(o *options) *cobra.Command {
   plumb install-cni --bin-dir /host/opt/cni/bin --conf-dir /host/etc/cni/net.d
   plumb install-cni --bin-dir /usr/lib/cni
   plumb install-cni --uninstall`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return i.run(cmd, o) },
 	}, "text", "json")
 	f := cmd.Flags()

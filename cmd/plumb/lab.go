@@ -23,7 +23,7 @@ func labCommand() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "lab",
-		Short: "A cluster of nodes in network namespaces on this machine, each with a real agent",
+		Short: "a cluster of nodes in network namespaces on this machine, each with a real agent",
 		Long: `A lab is a cluster of nodes, their pods, and hosts beyond, in network
 namespaces on this machine. Each node runs the real agent on the real state
 file. It needs no root where the kernel gives users namespaces, changes nothing
@@ -33,7 +33,7 @@ of the machine's own network, and leaves nothing behind.`,
   plumb lab exec node1 -- plumb diff
   plumb lab ping
   plumb lab down`,
-		Args: cobra.NoArgs, // a verb that is none is an error, not a plea for help
+		Args: noArgs, // a verb that is none is an error, not a plea for help
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "name of the lab, where there are several")
@@ -52,8 +52,9 @@ func labUp(name *string) *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Bring a lab up, wait until every node has converged, and leave it running",
-		Args:  cobra.NoArgs,
+		Short: "bring a lab up, wait until every node has converged, and leave it running",
+		Long:  "Bring a lab up, wait until every node has converged, and leave it running.",
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			topology, dir, err := labFiles(file, *name)
 			if err != nil {
@@ -75,7 +76,11 @@ func labUp(name *string) *cobra.Command {
 			if !s.Converged() {
 				up = "up, but for what this kernel lacks,"
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "\n%s in %.1f s; next: plumb lab exec %s -- ip route\n", up, time.Since(began).Seconds(), s.Nodes[0].Name)
+			which := ""
+			if *name != lab.DefaultName {
+				which = "--name " + *name + " "
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "\n%s in %.1f s; next: plumb lab %sexec %s -- ip route\n", up, time.Since(began).Seconds(), which, s.Nodes[0].Name)
 			return nil
 		},
 	}
@@ -98,8 +103,9 @@ func labStatus(client func() (*lab.Client, error)) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show the lab's nodes, pods and hosts (exit status 0: all nodes converged, 1: not, 2: no lab)",
-		Args:  cobra.NoArgs,
+		Short: "show the lab's nodes, pods and hosts (exit status 0: all nodes converged, 1: not, 2: no lab)",
+		Long:  "Show the lab's nodes, pods and hosts (exit status 0: all nodes converged, 1: not, 2: no lab).",
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("-o %s: give text or json", output)
@@ -127,7 +133,7 @@ func labStatus(client func() (*lab.Client, error)) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "`form` of what is printed: text, json")
 	return cmd
 }
 
@@ -137,8 +143,8 @@ func labExec(client func() (*lab.Client, error)) *cobra.Command {
 		Use: "exec NODE|POD|HOST|SEGMENT -- COMMAND [ARG...]",
 
 		DisableFlagsInUseLine: true,
-		Short:                 "Run a command in the lab; its exit status is the command's",
-		Long: `Runs a command in the network namespace of a node, pod, host or segment. In a
+		Short:                 "run a command in the lab; its exit status is the command's",
+		Long: `Run a command in the network namespace of a node, pod, host or segment. In a
 node, plumb's verbs find that node's file, state directory and agent.`,
 		Example: `  plumb lab exec node1 -- plumb status
   plumb lab exec a1 -- ip route
@@ -187,8 +193,9 @@ node, plumb's verbs find that node's file, state directory and agent.`,
 func labPing(client func() (*lab.Client, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ping",
-		Short: "Ping from each pod to each pod and host (exit status 0: all answered, 1: some lost)",
-		Args:  cobra.NoArgs,
+		Short: "ping from each pod to each pod and host (exit status 0: all answered, 1: some lost)",
+		Long:  "Ping from each pod to each pod and host (exit status 0: all answered, 1: some lost).",
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := client()
 			if err != nil {
@@ -224,8 +231,9 @@ func labPing(client func() (*lab.Client, error)) *cobra.Command {
 func labDown(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
-		Short: "Take the lab down and remove all that it left",
-		Args:  cobra.NoArgs,
+		Short: "take the lab down and remove all that it left",
+		Long:  "Take the lab down and remove all that it left.",
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := lab.RunDir(*name)
 			if err != nil {
@@ -250,10 +258,10 @@ func labDemo(name *string) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Bring a lab up, show its network and how a broken route is repaired, and take it down",
-		Long: `Brings a lab up, shows its network and how a broken route is repaired, and takes
+		Short: "bring a lab up, show its network and how a broken route is repaired, and take it down",
+		Long: `Bring a lab up, show its network and how a broken route is repaired, and take
 it down. The exit status is 1 where anything is not as it should be.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			topology, dir, err := labFiles(file, *name)
 			if err != nil {
@@ -278,8 +286,9 @@ it down. The exit status is 1 where anything is not as it should be.`,
 func labTopology() *cobra.Command {
 	return &cobra.Command{
 		Use:   "topology",
-		Short: "Print the default topology, as a start for one of your own",
-		Args:  cobra.NoArgs,
+		Short: "print the default topology, as a start for one of your own",
+		Long:  "Print the default topology, as a start for one of your own.",
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(lab.DefaultTopology())
 			return err
@@ -294,7 +303,7 @@ func labSupervise() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:    "supervise",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return supervisor.Run(cmd.Context(), lab.Dir(dir), plugin, wait)
 		},

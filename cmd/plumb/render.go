@@ -19,7 +19,7 @@ func renderCommand(o *options) *cobra.Command {
 		Long: "Print every object that the state file and the endpoints make of a node, with its origin.\n" +
 			"nft is the input of `nft -f`, ip that of `ip -batch`. Away from the node its devices are\n" +
 			"not known: then routes name none, which is said on stderr.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return renderNode(cmd.Context(), o) },
 	}, "text", "json", "nft", "ip")
 }

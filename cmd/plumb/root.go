@@ -71,6 +71,8 @@ func rootCommand(o *options) *cobra.Command {
 			"endpoints on the node, compares that with the kernel, and applies the difference.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return o.complete(cmd)
 		},
@@ -87,6 +89,9 @@ func rootCommand(o *options) *cobra.Command {
 		labCommand(), completionCommand(o), versionCommand(o),
 	)
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s -h lists the flags", err, cmd.CommandPath())
+	})
 	return root
 }
 

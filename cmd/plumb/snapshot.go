@@ -15,7 +15,7 @@ func snapshotCommand(o *options) *cobra.Command {
 		Long: "Print what plumb owns in the kernel now, as JSON for `plumb diff --against`.\n" +
 			"Sysctls bear no mark of ownership: those that the state file asks for are printed.\n" +
 			"Where an agent runs, its BGP sessions, filters and prefixes are printed too.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := agent.Load(o.file, o.node)
 			if err != nil {

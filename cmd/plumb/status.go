@@ -19,7 +19,7 @@ func statusCommand(o *options) *cobra.Command {
 		Short: "print the agent's view of this node",
 		Long: "Print the agent's view of this node: its file, the last convergence, what is pending or fails.\n" +
 			"Exit status: 0 converged on the current file, 1 not, 2 no agent answers.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s agent.Status
 			if err := call(cmd.Context(), o.socket, "GET", "/status", &s); err != nil {

@@ -36,7 +36,7 @@ func traceCommand(o *options) *cobra.Command {
 			"TO may also be a domain's name that this host's resolver knows.\n" +
 			"The last line says whether and how it arrives, or which hop drops it and what mends that.\n" +
 			"Exit status: 0 delivered, 1 not, 2 error.",
-		Args: cobra.ExactArgs(2),
+		Args: exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return t.run(cmd.Context(), args[0], args[1]) },
 	}, "text", "json")
 	f := cmd.Flags()

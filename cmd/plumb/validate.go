@@ -13,7 +13,7 @@ func validateCommand(o *options) *cobra.Command {
 		Short: "check the state file and print every error as file:line:column: message",
 		Long: "Check the state file. Every error is printed as file:line:column: message, warnings too.\n" +
 			"Exit status: 0 the file is valid, 1 it is not.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return validate(o) },
 	}, "text", "json")
 }

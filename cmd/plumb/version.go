@@ -11,7 +11,8 @@ func versionCommand(o *options) *cobra.Command {
 	return o.printing(&cobra.Command{
 		Use:   "version",
 		Short: "print the version",
-		Args:  cobra.NoArgs,
+		Long:  "Print plumb's version, and that of Go which built it.",
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if o.output == "json" {
 				return printJSON(o.stdout, map[string]string{"version": version, "go": runtime.Version()})

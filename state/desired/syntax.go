@@ -57,6 +57,12 @@ func syntaxErrorText(err error) string {
 		text += "; a quote is not closed"
 	case "did not find expected key", "did not find expected '-' indicator":
 		text += "; check the indentation"
+	case "did not find expected ',' or ']'", "did not find expected ',' or '}'":
+		text += "; a bracket is not closed, or a comma is missing"
+	case "could not find expected ':'":
+		text += "; write a field as NAME: VALUE, with a space behind the colon"
+	case "did not find expected node content":
+		text += "; put a value that begins with a colon, such as ::1, in quotes"
 	case "mapping values are not allowed in this context":
 		text += "; check the indentation, and put a value that has \": \" in it in quotes"
 	}
