@@ -80,6 +80,33 @@ func TestAdjustDynamicNeighbours(t *testing.T) {
 	})
 }
 
+// A speaker that begins anew offers the same to dynamic neighbours, and knows no session
+// that is down for too many prefixes: what waited for such a one does not end the next.
+func TestLimitEndsWithTheSpeaker(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		r := bgptest.BIRD(t, wire(t), bgptest.Config{ASN: 64512, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		r.Announce("10.244.2.0/24")
+		r.Announce("10.244.3.0/24")
+		const retry = 10 * time.Second
+		n := open(t, bgp.Options{LimitRetry: retry})
+		sp, p := speaker(64512), peer4(64512)
+		p.Address, p.Prefix, p.MaxPrefixes = netip.Addr{}, prefix("192.0.2.0/24"), 1
+		n.want(sp, p)
+		over := time.Now()
+		bgptest.Eventually(t, "it is held off", func() bool { return n.log.has("more prefixes than maxPrefixes allows") })
+		time.Sleep(time.Second)
+		sp.RouterID = addr("192.0.2.9")
+		p.MaxPrefixes = 0
+		n.want(sp, p)
+		n.learns("10.244.3.0/24", far4)
+		since := n.session(far4).Since
+		time.Sleep(time.Until(over.Add(retry + 5*time.Second)))
+		if s := n.session(far4); s.State != bgp.Established || !s.Since.Equal(since) {
+			t.Errorf("the session was ended: %+v", s)
+		}
+	})
+}
+
 // A session that a change of its own or of the speaker resets says so, also when it is
 // up again.
 func TestResetIsSaid(t *testing.T) {

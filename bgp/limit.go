@@ -68,6 +68,17 @@ func (s *Speaker) unlimit(peer netip.Addr) *limited {
 	return l
 }
 
+// unlimitAll forgets all that are down, when the speaker itself is: its next sessions
+// are others.
+func (s *Speaker) unlimitAll() {
+	s.limitMu.Lock()
+	defer s.limitMu.Unlock()
+	for _, l := range s.limited {
+		l.again.Stop()
+	}
+	clear(s.limited)
+}
+
 // limitedOf gives those of a session that are down for too many prefixes.
 func (s *Speaker) limitedOf(p state.BGPPeer) []netip.Addr {
 	s.limitMu.Lock()

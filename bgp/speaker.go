@@ -173,6 +173,7 @@ func (s *Speaker) stop() error {
 	s.installed, s.generation = nil, 0
 	clear(s.originated)
 	clear(s.remembered)
+	s.unlimitAll()
 	if s.gate != nil {
 		_ = s.gate.conn.Close()
 		s.gate = nil

@@ -141,7 +141,8 @@ func (h *fsmHandler) recvAdopted(s *secondConn, wg *sync.WaitGroup) {
 // afterOpening says how it goes on after OpenSent and OpenConfirm. Where the connection
 // was lost, the second takes its place; without one OpenSent becomes Active, where the
 // peer can call (RFC 4271, 8.2.2, event 18): in Idle it would be refused, and as it
-// refuses in turn, two that call each other would never meet.
+// refuses in turn, two that call each other would never meet. A dynamic neighbour is
+// not waited for, but where it restarts: it goes with Idle, and can call as before.
 func (h *fsmHandler) afterOpening(ctx context.Context, from, to bgp.FSMState, reason *fsmStateReason) (bgp.FSMState, *fsmStateReason) {
 	fsm := h.fsm
 	switch {
@@ -154,10 +155,28 @@ func (h *fsmHandler) afterOpening(ctx context.Context, from, to bgp.FSMState, re
 			fsm.adopt()
 			return bgp.BGP_FSM_OPENSENT, newfsmStateReason(fsmNewConnection, nil, nil)
 		}
-		return bgp.BGP_FSM_ACTIVE, reason
+		if fsm.awaited() {
+			return bgp.BGP_FSM_ACTIVE, reason
+		}
 	}
 	fsm.dropSecond()
 	return to, reason
+}
+
+// awaited says whether the peer is configured by its address, or restarts.
+func (fsm *fsm) awaited() bool {
+	fsm.lock.RLock()
+	defer fsm.lock.RUnlock()
+	c := &fsm.pConf.Config
+	return c.NeighborAddress != "" || c.NeighborInterface != "" || fsm.pConf.GracefulRestart.State.PeerRestarting
+}
+
+// closeConns closes what called and is not answered any more.
+func (fsm *fsm) closeConns() {
+	close(fsm.connCh)
+	for conn := range fsm.connCh {
+		conn.Close()
+	}
 }
 
 // lostToCollision says whether the end of a connection may be that of one of two.
