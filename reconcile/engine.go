@@ -46,6 +46,7 @@ type Engine struct {
 	resume    time.Time           // when repairs that wait may be made
 	reads     uint32
 	now       func() time.Time
+	epoch     time.Time // when the first deletion had to wait
 }
 
 type kindState struct {
@@ -70,7 +71,7 @@ type entry struct {
 	queued  bool   // in Engine.dirty
 	failure *Failure
 
-	unwanted int64 // since when its deletion waits, in Unix nanoseconds; 0: it does not
+	unwanted time.Duration // since when its deletion waits, after Engine.epoch; 0: it does not
 }
 
 type claim struct {

@@ -21,10 +21,13 @@ func (e *Engine) lingersOn(en *entry, now time.Time) bool {
 	if e.lingers == nil || !e.lingers(en.have) {
 		return false
 	}
-	if en.unwanted == 0 {
-		en.unwanted = now.UnixNano()
+	if e.epoch.IsZero() {
+		e.epoch = now.Add(-1)
 	}
-	until := time.Unix(0, en.unwanted).Add(e.lingerTime)
+	if en.unwanted == 0 {
+		en.unwanted = now.Sub(e.epoch)
+	}
+	until := e.epoch.Add(en.unwanted + e.lingerTime) // by a clock that nobody sets
 	if !until.After(now) {
 		return false
 	}
