@@ -335,6 +335,10 @@ func (s *BgpServer) mgmtOperation(f func() error, checkActive bool) (err error) 
 }
 
 func (s *BgpServer) passConnToPeer(conn *net.TCPConn) {
+	if len(s.listeners) == 0 { // StopBgp was there
+		conn.Close()
+		return
+	}
 	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
 	ipaddr, _ := net.ResolveIPAddr("ip", host)
 	remoteAddr := ipaddr.String()
