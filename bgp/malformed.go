@@ -53,7 +53,7 @@ const repeatAfter = time.Minute
 // warn says it of the peer, or counts it where it was said a moment ago.
 func (l *serverLog) warn(peer netip.Addr, message string, why any) {
 	name := l.speaker.nameOf(peer)
-	key := fmt.Sprint(name, message, why)
+	key := name + message // what exactly was wrong may be another thing each time
 	l.mu.Lock()
 	r := l.repeats[key]
 	if r == nil {
