@@ -81,14 +81,12 @@ func (s *Speaker) lookUp(ctx context.Context, p netip.Prefix, how api.TableLooku
 			}
 			r.Prefixes = []*api.TableLookupPrefix{{Prefix: p.Masked().String(), Type: how}}
 		}
-		var d decoder
-		d.addresses = map[string]netip.Addr{}
 		if err := s.server.ListPath(ctx, r, func(a *api.Destination) {
 			prefix, err := netip.ParsePrefix(a.Prefix)
 			if err != nil {
 				return
 			}
-			list = append(list, destination(&d, prefix, a.Paths, c.speaker.ASN))
+			list = append(list, destination(prefix, a.Paths, c.speaker.ASN))
 			for i := range list[len(list)-1].Paths {
 				path := &list[len(list)-1].Paths[i]
 				path.PeerName = c.nameIn(names, path.Peer)
@@ -115,18 +113,24 @@ func (c *config) nameIn(names map[netip.Addr]string, peer netip.Addr) string {
 	return name
 }
 
-func destination(d *decoder, prefix netip.Prefix, paths []*api.Path, asn uint32) Destination {
+func destination(prefix netip.Prefix, paths []*api.Path, asn uint32) Destination {
 	out := Destination{Prefix: prefix}
 	for _, p := range paths {
-		out.Paths = append(out.Paths, ribPath(d, p, asn))
+		out.Paths = append(out.Paths, ribPath(p, asn))
 	}
 	explain(out.Paths)
 	return out
 }
 
-func ribPath(d *decoder, p *api.Path, asn uint32) RIBPath {
+// addressOf gives no address for "<nil>", the peer of what this node originates.
+func addressOf(s string) netip.Addr {
+	a, _ := netip.ParseAddr(s)
+	return a.Unmap()
+}
+
+func ribPath(p *api.Path, asn uint32) RIBPath {
 	r := RIBPath{
-		NextHop: d.nextHop(p), Peer: d.address(p.GetNeighborIp()), Stale: p.GetStale(), LocalPref: 100,
+		Peer: addressOf(p.GetNeighborIp()), Stale: p.GetStale(), LocalPref: 100,
 		ASPath: []uint32{}, Since: p.GetAge().AsTime(), external: p.GetSourceAsn() != asn,
 	}
 	for _, any := range p.GetPattrs() {
@@ -135,6 +139,12 @@ func ribPath(d *decoder, p *api.Path, asn uint32) RIBPath {
 			continue
 		}
 		switch a := m.(type) {
+		case *api.NextHopAttribute:
+			r.NextHop = cmp.Or(r.NextHop, addressOf(a.NextHop))
+		case *api.MpReachNLRIAttribute: // a second one is link-local (RFC 2545, 3)
+			if len(a.NextHops) > 0 {
+				r.NextHop = cmp.Or(r.NextHop, addressOf(a.NextHops[0]))
+			}
 		case *api.OriginAttribute:
 			r.Origin = [...]string{"igp", "egp", "incomplete"}[min(a.Origin, 2)]
 		case *api.AsPathAttribute:

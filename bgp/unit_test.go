@@ -33,24 +33,23 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// What is read by hand is what the protobuf library wrote.
-func TestDecoder(t *testing.T) {
-	d := &decoder{addresses: map[string]netip.Addr{}}
+// A path's next hop is found in either attribute that has one.
+func TestNextHopOfAPath(t *testing.T) {
 	for _, c := range []struct{ prefix, hop string }{
 		{"10.244.1.0/24", "192.0.2.1"}, {"0.0.0.0/0", "0.0.0.0"}, {"fd00::/64", "2001:db8::1"}, {"10.0.0.0/8", "2001:db8::1"},
 	} {
 		want, hop := netip.MustParsePrefix(c.prefix), netip.MustParseAddr(c.hop)
 		p := apiPath(want, hop, []string{"1:2", "1:2:3"})
-		if got := d.nextHop(p); got != hop {
+		if got := ribPath(p, 64512).NextHop; got != hop {
 			t.Errorf("%s via %s: got %s", want, hop, got)
 		}
 	}
 	for _, bad := range []*anypb.Any{{}, {TypeUrl: "x.NextHopAttribute", Value: []byte{0xff}}, packed(&api.OriginAttribute{})} {
-		if a := d.nextHop(&api.Path{Pattrs: []*anypb.Any{bad}}); a.IsValid() {
+		if a := ribPath(&api.Path{Pattrs: []*anypb.Any{bad}}, 64512).NextHop; a.IsValid() {
 			t.Errorf("%v was taken for %s", bad, a)
 		}
 	}
-	if a := d.address("<nil>"); a.IsValid() {
+	if a := ribPath(&api.Path{NeighborIp: "<nil>"}, 64512).Peer; a.IsValid() {
 		t.Error("nobody has an address")
 	}
 }
