@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -21,6 +22,9 @@ type port struct {
 	number      int
 	free, taken []string
 	err         error // of the last that is taken
+
+	listeners map[string]bool // that were seen on it,
+	owner     string          // and whose they are
 }
 
 // lookAtPort tries both families. Without any, GoBGP still calls its peers.
@@ -60,10 +64,14 @@ func (p *port) warning() string {
 	if len(p.taken) == 0 {
 		return ""
 	}
+	// It is asked every two seconds, and the owner of a socket costs a look at all processes.
+	if l := listeners(p.number); !maps.Equal(l, p.listeners) {
+		p.listeners, p.owner = l, ownerOf(l)
+	}
 	whose := "another program's"
-	switch w := listener(p.number); {
-	case w != "":
-		whose = w
+	switch {
+	case p.owner != "":
+		whose = p.owner
 	case !errors.Is(p.err, syscall.EADDRINUSE):
 		whose = fmt.Sprintf("not to be had (%v)", p.err)
 	}
@@ -87,7 +95,7 @@ func (s *Speaker) listenWhenFree(ctx context.Context, p port) {
 }
 
 func (s *Speaker) listenNow(ctx context.Context, p port) port {
-	now := port{number: p.number}
+	now := port{number: p.number, listeners: p.listeners, owner: p.owner}
 	for _, address := range p.taken {
 		now.try(address)
 	}

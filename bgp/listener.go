@@ -9,13 +9,19 @@ import (
 	"strings"
 )
 
-// listener names the program that listens on a TCP port in this network namespace, as
-// /proc tells it; empty where it does not (a program of another PID namespace, say).
-func listener(port int) string {
+// listeners gives the sockets that listen on a TCP port in this network namespace, as
+// links of /proc/PID/fd name them.
+func listeners(port int) map[string]bool {
 	sockets := map[string]bool{}
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		listening(table, port, sockets)
 	}
+	return sockets
+}
+
+// ownerOf names the program that has one of the sockets, as /proc tells it; empty where
+// it does not (a program of another PID namespace, say). It looks at every process.
+func ownerOf(sockets map[string]bool) string {
 	if len(sockets) == 0 {
 		return ""
 	}
@@ -38,8 +44,8 @@ func listener(port int) string {
 	return ""
 }
 
-// listening notes the sockets that listen on the port, as links of /proc/PID/fd name
-// them. A line of the table (Documentation/networking/proc_net_tcp.rst):
+// listening notes the sockets of a table that listen on the port. One of its lines
+// (Documentation/networking/proc_net_tcp.rst):
 //
 //	0: 00000000:00B3 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 31337 …
 func listening(table string, port int, sockets map[string]bool) {
