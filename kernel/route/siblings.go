@@ -15,10 +15,11 @@ import (
 const draws = 16
 
 // Shared says of which changes the IPv6 route that is there has next hops of several
-// owners, printed as ip(8) does: Apply leaves the others' and reports a conflict. The kernel puts routes by gateways to one destination together, whoever
-// made them, and shows them as the first one's (rt6_fill_node, net/ipv6/route.c). But
-// asked for the way of a packet, it answers with the protocol of the next hop that it
-// draws by the packet's addresses. It is for dry runs: Apply finds out by itself.
+// owners, printed as ip(8) does: Apply leaves the others' and reports a conflict. The
+// kernel puts routes by gateways to one destination together, whoever made them, and
+// shows them as the first one's (rt6_fill_node, net/ipv6/route.c). But asked for the way
+// of a packet, it answers with the protocol of the next hop that it draws by the packet's
+// addresses. It is for dry runs: Apply finds out by itself.
 func (k *Kind) Shared(changes []state.Change[state.Route]) map[state.Key]string {
 	var list []*state.Route
 	for i := range changes {
