@@ -23,12 +23,12 @@ func TestAdjust(t *testing.T) {
 		want()
 		n.learns("10.244.2.0/24", far4)
 		n.learns("10.244.3.0/24", far4)
-		since, held := n.session(far4).Since, n.session(far4).HoldTime
+		first := n.established(far4)
 		p.HoldTime, p.RestartTime, p.MaxPrefixes = 42, 60, 3
 		want()
 		r.Announce("10.244.4.0/24")
 		n.learns("10.244.4.0/24", far4)
-		if s := n.session(far4); !s.Since.Equal(since) || s.HoldTime != held || held == 42 {
+		if s := n.session(far4); !s.Since.Equal(first.Since) || s.HoldTime != first.HoldTime || s.HoldTime == 42 {
 			t.Errorf("the session was touched: %+v", s)
 		}
 		p.MaxPrefixes = 2
@@ -59,7 +59,7 @@ func TestAdjustDynamicNeighbours(t *testing.T) {
 		p.Address, p.Prefix, p.MaxPrefixes = netip.Addr{}, prefix("192.0.2.0/24"), 1
 		n.want(speaker(64512), p)
 		n.learns("10.244.2.0/24", far4)
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		p.MaxPrefixes, p.HoldTime = 2, 42
 		n.want(speaker(64512), p)
 		r.Announce("10.244.3.0/24")
@@ -99,7 +99,7 @@ func TestLimitEndsWithTheSpeaker(t *testing.T) {
 		p.MaxPrefixes = 0
 		n.want(sp, p)
 		n.learns("10.244.3.0/24", far4)
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		time.Sleep(time.Until(over.Add(retry + 5*time.Second)))
 		if s := n.session(far4); s.State != bgp.Established || !s.Since.Equal(since) {
 			t.Errorf("the session was ended: %+v", s)

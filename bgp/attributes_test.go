@@ -108,7 +108,7 @@ func TestLookingChangesNothing(t *testing.T) {
 		r := call(t)
 		r.update(2)
 		n.learns("10.244.2.0/24", "127.0.0.9")
-		if s := n.session("127.0.0.9"); s.Families[0].Accepted != 1 || len(destinations(t, n)["10.244.2.0/24"].ASPath) != 3 {
+		if s := n.established("127.0.0.9"); s.Families[0].Accepted != 1 || len(destinations(t, n)["10.244.2.0/24"].ASPath) != 3 {
 			t.Fatalf("there are %+v and %+v", s.Families, destinations(t, n))
 		}
 		n.want(speaker(64512), p, rules(t, "in", false, `as-path "." med 7 accept`))

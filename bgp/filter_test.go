@@ -43,7 +43,7 @@ func TestImportFilter(t *testing.T) {
 		n.want(speaker(64512), p, f)
 		n.learns("10.1.0.0/16", far4)
 		n.learns("10.3.0.0/16", far4)
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		got, _ := n.rib("10.1.0.0/16")
 		if got.LocalPref != 200 || got.MED != 7 || len(got.ASPath) != 3 || !strings.Contains(strings.Join(got.Communities, " "), "64512:1") ||
 			!strings.Contains(strings.Join(got.Communities, " "), "64512:5:6") {
@@ -81,7 +81,7 @@ func TestExportFilter(t *testing.T) {
 		want(p)
 		has(t, r, "203.0.113.0/24", true)
 		has(t, r, "fd00:10:244:1::/64", true)
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		p.Export = "out"
 		for i := range 3 { // through every generation
 			want(p, rules(t, "out", false, `community 64512:200 med 9 add-community 64512:7,64512:8:9 prepend 2 accept`))
@@ -132,7 +132,7 @@ func TestTransit(t *testing.T) {
 		if b.Has("10.1.0.0/16") {
 			t.Error("transit without a filter")
 		}
-		since := n.session(farB).Since
+		since := n.established(farB).Since
 		pb.Export = "out"
 		step := func(text string, first, second bool) {
 			t.Helper()

@@ -175,6 +175,14 @@ func (n *node) session(address string) bgp.Session {
 
 func (n *node) up(address string) bool { return n.session(address).State == bgp.Established }
 
+// established waits for the session: the first paths can be told before it is, for
+// both come on ways of their own.
+func (n *node) established(address string) bgp.Session {
+	n.t.Helper()
+	bgptest.Eventually(n.t, address+" is established", func() bool { return n.up(address) }, n.log.String)
+	return n.session(address)
+}
+
 func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 

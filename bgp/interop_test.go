@@ -85,7 +85,7 @@ func TestRoutesOverIPv4(t *testing.T) {
 				t.Errorf("%s was accepted", outside)
 			}
 		}
-		s := n.session(far4)
+		s := n.established(far4)
 		if f := s.Families; len(f) != 2 || f[0].Received < 3 || f[0].Accepted != 1 || f[0].Sent != 1 || f[1].Received < 1 || f[1].Accepted != 1 || f[1].Sent != 1 {
 			t.Errorf("counted: %+v", s)
 		}

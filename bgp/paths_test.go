@@ -47,7 +47,7 @@ func TestEqualPaths(t *testing.T) {
 		}
 		pb.Import = ""
 		sp.MaxPaths = 1
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		n.want(sp, pa, pb)
 		a.Withdraw("10.244.2.0/24")
 		n.learns("10.244.2.0/24", farB)
@@ -82,7 +82,7 @@ func TestReflect(t *testing.T) {
 		if got := b.Show("10.244.2.0/24"); !strings.Contains(got, far4) || !strings.Contains(got, "192.0.2.99") && b.Name() != "gobgpd" {
 			t.Errorf("next hop or cluster is missing:\n%s", got)
 		}
-		since := n.session(farB).Since
+		since := n.established(farB).Since
 		pb.NextHopSelf = true
 		n.want(sp, pa, pb)
 		bgptest.Eventually(t, "the next hop is the reflector", func() bool { return strings.Contains(b.Show("10.244.2.0/24"), nearB) }, func() string { return b.Show("10.244.2.0/24") })
@@ -108,7 +108,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 		sp, p := speaker(64512), peer4(64513)
 		n.want(sp, p)
 		n.learns("10.244.2.0/24", far4)
-		since := n.session(far4).Since
+		since := n.established(far4).Since
 		other := peer4(64999)
 		other.Name, other.Address = "other", addr("192.0.2.77")
 		dynamic := peer4(64998)

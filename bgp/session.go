@@ -236,6 +236,11 @@ func (s *Speaker) Sessions() []Session {
 		s.seenMu.Lock()
 		saw := *s.seenOf(address)
 		s.seenMu.Unlock()
+		// GoBGP's state is ahead of what it calls back with: since when a session is
+		// established is known with the call.
+		if e.State == Established {
+			e.State = cmp.Or(saw.state, e.State)
+		}
 		e.Since, e.LastError, e.ErrorAt = saw.since, saw.err, saw.errAt
 		if of.Prefix.IsValid() && e.State != Established && !e.Restarting {
 			return // remembered, and not come back

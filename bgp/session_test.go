@@ -226,7 +226,7 @@ func TestDynamicNeighbour(t *testing.T) {
 		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
 		n.learns("10.244.2.0/24", far4)
 		has(t, r, "10.244.1.0/24", true)
-		if s := n.session(far4); s.Prefix != p.Prefix || s.Name != "peer" {
+		if s := n.established(far4); s.Prefix != p.Prefix || s.Name != "peer" {
 			t.Errorf("%+v", s)
 		}
 		n.want(speaker(64512))
