@@ -203,10 +203,10 @@ type selection struct{ won, lost string }
 func compareRIB(best, p *RIBPath) (selection, bool) {
 	same := len(best.ASPath) == 0 && len(p.ASPath) == 0 || best.firstAS != 0 && best.firstAS == p.firstAS
 	switch {
-	case best.LocalPref != p.LocalPref:
-		return selection{"highest local preference", "lower local preference"}, false
 	case best.Peer.IsValid() != p.Peer.IsValid():
 		return selection{"originated here", "not originated here"}, false
+	case best.LocalPref != p.LocalPref:
+		return selection{"highest local preference", "lower local preference"}, false
 	case len(best.ASPath) != len(p.ASPath):
 		return selection{"shortest AS path", "longer AS path"}, false
 	case best.Origin != p.Origin:

@@ -838,23 +838,24 @@ func (s *BgpServer) postFilterpath(peer *peer, path *table.Path) *table.Path {
 	return path
 }
 
-func (s *BgpServer) filterpath(peer *peer, path, old *table.Path) *table.Path {
+// exported gives a path as it goes to the peer by the rules of BGP and the policy; nil
+// where it does not.
+func (s *BgpServer) exported(peer *peer, path, old *table.Path) *table.Path {
 	path, options, stop := s.prePolicyFilterpath(peer, path, old)
-	if stop {
+	if stop || !path.IsWithdraw && path.Confined(!peer.isIBGPPeer()) {
 		return nil
 	}
 	options.Validate = s.roaTable.Validate
-	path = peer.policy.ApplyPolicy(peer.TableID(), table.POLICY_DIRECTION_EXPORT, path, options)
-	// When 'path' is filtered (path == nil), check 'old' has been sent to this peer.
-	// If it has, send withdrawal to the peer.
-	if path == nil && old != nil {
-		o := peer.policy.ApplyPolicy(peer.TableID(), table.POLICY_DIRECTION_EXPORT, old, options)
-		if o != nil {
-			path = old.Clone(true)
-		}
-	}
+	return peer.policy.ApplyPolicy(peer.TableID(), table.POLICY_DIRECTION_EXPORT, path, options)
+}
 
-	return s.postFilterpath(peer, path)
+func (s *BgpServer) filterpath(peer *peer, path, old *table.Path) *table.Path {
+	out := s.exported(peer, path, old)
+	// What does not go to the peer may take the place of what did.
+	if out == nil && old != nil && path != nil && !path.IsWithdraw && s.exported(peer, old, nil) != nil {
+		out = old.Clone(true)
+	}
+	return s.postFilterpath(peer, out)
 }
 
 func clonePathList(pathList []*table.Path) []*table.Path {

@@ -425,10 +425,9 @@ func (dst *Destination) sort() BestPathReason {
 		//	Best path processing will involve following steps:
 		//	1.  Select a path with a reachable next hop.
 		//	2.  Select the path with the highest weight.
-		//	3.  If path weights are the same, select the path with the highest
-		//	local preference value.
-		//	4.  Prefer locally originated routes (network routes, redistributed
+		//	3.  Prefer locally originated routes (network routes, redistributed
 		//	routes, or aggregated routes) over received routes.
+		//	4.  Select the path with the highest local preference value.
 		//	5.  Select the route with the shortest AS-path length.
 		//	6.  If all paths have the same AS-path length, select the path based
 		//	on origin: IGP is preferred over EGP; EGP is preferred over
@@ -466,12 +465,12 @@ func (dst *Destination) sort() BestPathReason {
 		// compareByHighestWeight was a no-op and was removed.
 
 		if better == nil {
-			better = compareByLocalPref(path1, path2)
-			reason = BPR_LOCAL_PREF
-		}
-		if better == nil {
 			better = compareByLocalOrigin(path1, path2)
 			reason = BPR_LOCAL_ORIGIN
+		}
+		if better == nil {
+			better = compareByLocalPref(path1, path2)
+			reason = BPR_LOCAL_PREF
 		}
 		if better == nil {
 			better = compareByASPath(path1, path2)

@@ -841,6 +841,27 @@ func (path *Path) GetCommunities() []uint32 {
 	return communityList
 }
 
+// Confined says whether a well-known community of a path that was received keeps it
+// from a peer (RFC 1997). What the server itself originates with one is for those to
+// keep who receive it.
+func (path *Path) Confined(external bool) bool {
+	attr := path.getPathAttr(bgp.BGP_ATTR_TYPE_COMMUNITIES)
+	if attr == nil || path.IsLocal() {
+		return false
+	}
+	for _, c := range attr.(*bgp.PathAttributeCommunities).Value {
+		switch bgp.WellKnownCommunity(c) {
+		case bgp.COMMUNITY_NO_ADVERTISE:
+			return true
+		case bgp.COMMUNITY_NO_EXPORT, bgp.COMMUNITY_NO_EXPORT_SUBCONFED:
+			if external {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // SetCommunities adds or replaces communities with new ones.
 // If the length of communities is 0 and doReplace is true, it clears communities.
 func (path *Path) SetCommunities(communities []uint32, doReplace bool) {
