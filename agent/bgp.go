@@ -27,6 +27,8 @@ type bgpSources struct {
 	names     map[string]string // of peers, by address or prefix
 	routes    []state.Route     // of the host, not plumb's
 	learned   *learned
+	nextHops  *nextHops
+	tell      func(*render.Learned) // to the speaker; nil where there is none beside
 }
 
 var bgpSource = reconcile.Source{Rank: rankNode, ID: "bgp"}
@@ -77,7 +79,11 @@ func (s *sources) renderLearned() error {
 		return s.bgp.learned.configure(nil, nil)
 	}
 	routes := render.NewHostRoutes(s.bgp.routes, s.host)
-	return s.bgp.learned.configure(render.NewLearned(s.file, routes, s.nextHopRule()), s.peerName)
+	l := render.NewLearned(s.file, routes, s.nextHopRule())
+	if s.bgp.tell != nil {
+		s.bgp.tell(l)
+	}
+	return s.bgp.learned.configure(l, s.peerName)
 }
 
 // nextHopRule is where tunnels come in: what it says of a next hop has precedence
@@ -222,10 +228,31 @@ func (a *agent) startBGP(ctx context.Context, k *Kernel) {
 		opened: func(sp *bgp.Speaker) {
 			now := time.Now()
 			a.bgpSince.Store(&now)
+			if l := a.sources.bgp.learned.render; l != nil {
+				a.tellNextHops(ctx, k, l)
+			}
 			a.pumps.Go(func() { a.pump(ctx, k, sp) })
 		},
 	}
 	k.With(a.speaker.kind())
+}
+
+// tellNextHops has the speaker know which next hops lead somewhere.
+func (a *agent) tellNextHops(ctx context.Context, k *Kernel, l *render.Learned) {
+	sp := a.speaker.open.Load()
+	if sp == nil {
+		return
+	}
+	// What one asks about that nobody has asked about before may be in routes that did
+	// not count so far.
+	a.sources.bgp.nextHops = newNextHops(l, func() {
+		a.loop.Do(func(*reconcile.Engine) {
+			if a.staleRoutes {
+				a.readHostRoutes(ctx, k)
+			}
+		})
+	})
+	a.note(sp.SetNextHops(a.sources.bgp.nextHops))
 }
 
 // pump carries what the speaker learns into the loop. It waits until the loop has
@@ -306,7 +333,7 @@ func (a *agent) watchHostRoutes(ctx context.Context, k *Kernel) error {
 	if err := k.Others.Watch(ctx, func(prefixes []netip.Prefix) {
 		a.loop.Do(func(*reconcile.Engine) {
 			a.staleRoutes = true
-			if a.sources.bgp.learned.concerns(prefixes) {
+			if a.sources.bgp.learned.concerns(prefixes) || a.sources.bgp.nextHops.concern(prefixes) {
 				a.readHostRoutes(ctx, k)
 			}
 		})

@@ -102,7 +102,6 @@ func (t *transaction) keepFilters(p state.BGPPeer) {
 }
 
 func (t *transaction) run() error {
-	t.maxPathsChanged()
 	if why, restart := t.restarts(); restart {
 		var were []netip.Addr
 		for id, p := range t.before.peers {
@@ -160,14 +159,6 @@ func (t *transaction) restarts() (what string, ends bool) {
 	}
 	fields := t.before.speaker.Resets(*t.now.speaker)
 	return strings.Join(fields, ", "), len(fields) > 0
-}
-
-func (t *transaction) maxPathsChanged() {
-	most := 0
-	if t.now.speaker != nil {
-		most = t.now.speaker.MaxPaths
-	}
-	t.maxPaths.Store(int32(most))
 }
 
 // kept says whether a session lives on.

@@ -25,7 +25,7 @@ func TestCallersThatHangUp(t *testing.T) {
 		}
 		defer s.Close()
 		for _, err := range s.Apply(t.Context(), []state.Change[state.Object]{
-			{Action: state.Add, After: state.BGPSpeaker{ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179, MaxPaths: 8}},
+			{Action: state.Add, After: state.BGPSpeaker{ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179}},
 			{Action: state.Add, After: state.BGPPeer{Name: "nodes", Prefix: netip.MustParsePrefix("127.0.0.0/24"), ASN: 64513, IPv4: true, HoldTime: 90, RestartTime: 120}},
 		}) {
 			if err != nil {

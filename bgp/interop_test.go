@@ -40,7 +40,7 @@ func wire(t testing.TB) *bgptest.Host {
 
 func speaker(asn uint32) state.BGPSpeaker {
 	return state.BGPSpeaker{
-		ASN: asn, RouterID: addr(near4), ListenPort: 179, MaxPaths: 8,
+		ASN: asn, RouterID: addr(near4), ListenPort: 179,
 		Pools: prefixes("10.244.0.0/16", "fd00:10:244::/56"), Own: prefixes("10.244.1.0/24", "fd00:10:244:1::/64"),
 	}
 }

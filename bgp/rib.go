@@ -30,6 +30,7 @@ type RIBPath struct {
 	Best         bool      `json:"best,omitempty"`
 	Why          string    `json:"why,omitempty"`
 	Stale        bool      `json:"stale,omitempty"` // its peer restarts
+	Lost         bool      `json:"lost,omitempty"`  // its next hop leads nowhere
 	ASPath       []uint32  `json:"asPath"`
 	LocalPref    uint32    `json:"localPref"`
 	MED          uint32    `json:"med"`
@@ -86,11 +87,15 @@ func (s *Speaker) lookUp(ctx context.Context, p netip.Prefix, how api.TableLooku
 			if err != nil {
 				return
 			}
-			list = append(list, destination(prefix, a.Paths, c.speaker.ASN))
-			for i := range list[len(list)-1].Paths {
-				path := &list[len(list)-1].Paths[i]
+			d := Destination{Prefix: prefix}
+			for _, p := range a.Paths {
+				path := ribPath(p, c.speaker.ASN)
 				path.PeerName = c.nameIn(names, path.Peer)
+				path.Lost = s.lost(&d, &path)
+				d.Paths = append(d.Paths, path)
 			}
+			explain(d.Paths)
+			list = append(list, d)
 		}); err != nil {
 			return nil, fmt.Errorf("RIB: %w", err)
 		}
@@ -111,15 +116,6 @@ func (c *config) nameIn(names map[netip.Addr]string, peer netip.Addr) string {
 		names[peer] = name
 	}
 	return name
-}
-
-func destination(prefix netip.Prefix, paths []*api.Path, asn uint32) Destination {
-	out := Destination{Prefix: prefix}
-	for _, p := range paths {
-		out.Paths = append(out.Paths, ribPath(p, asn))
-	}
-	explain(out.Paths)
-	return out
 }
 
 // addressOf gives no address for "<nil>", the peer of what this node originates.
@@ -203,6 +199,8 @@ type selection struct{ won, lost string }
 func compareRIB(best, p *RIBPath) (selection, bool) {
 	same := len(best.ASPath) == 0 && len(p.ASPath) == 0 || best.firstAS != 0 && best.firstAS == p.firstAS
 	switch {
+	case best.Lost != p.Lost:
+		return selection{"its next hop leads somewhere", "its next hop leads nowhere"}, false
 	case best.Peer.IsValid() != p.Peer.IsValid():
 		return selection{"originated here", "not originated here"}, false
 	case best.LocalPref != p.LocalPref:

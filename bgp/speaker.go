@@ -46,7 +46,7 @@ type Speaker struct {
 
 	current  atomic.Pointer[config] // what is configured; never changed, only replaced
 	version  atomic.Uint64          // counts what may change how many routes a session has
-	maxPaths atomic.Int32
+	nextHops atomic.Pointer[NextHops]
 
 	mu       sync.Mutex // of Apply, and all below
 	gate     *gate

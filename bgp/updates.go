@@ -13,9 +13,8 @@ type Path struct {
 	Peer    netip.Addr // who announced it
 }
 
-// Update is a prefix with its best paths: all that are equally good, up to the
-// speaker's MaxPaths, sorted by next hop, of which none is twice. No paths: it is
-// withdrawn, or this node itself originates it.
+// Update is a prefix with its best paths: all that are equally good, sorted by next hop,
+// of which none is twice. No paths: it is withdrawn, or this node itself originates it.
 type Update struct {
 	Prefix netip.Prefix
 	Paths  []Path // must not be changed: prefixes share it

@@ -25,7 +25,6 @@ func (s *Speaker) watchServer(ctx context.Context) error {
 
 // sawPaths notes best paths.
 func (s *Speaker) sawPaths(changes []server.BestPathChange) {
-	most := int(s.maxPaths.Load())
 	s.version.Add(1)
 	s.updates.change(func() {
 		u := s.updates
@@ -37,7 +36,7 @@ func (s *Speaker) sawPaths(changes []server.BestPathChange) {
 					list = append(list, Path{p.NextHop, p.Peer})
 				}
 			}
-			u.put(c.Prefix, best(list, most))
+			u.put(c.Prefix, best(list))
 		}
 	})
 }
@@ -52,9 +51,8 @@ func (s *Speaker) sawEndOfRIB(peer netip.Addr, family packet.RouteFamily) {
 	})
 }
 
-// best sorts paths, drops those of a next hop that is there already, and keeps the
-// first of them.
-func best(paths []Path, most int) []Path {
+// best sorts paths, and drops those of a next hop that is there already.
+func best(paths []Path) []Path {
 	if len(paths) > 1 {
 		slices.SortFunc(paths, func(a, b Path) int {
 			if d := a.NextHop.Compare(b.NextHop); d != 0 {
@@ -63,9 +61,6 @@ func best(paths []Path, most int) []Path {
 			return a.Peer.Compare(b.Peer)
 		})
 		paths = slices.CompactFunc(paths, func(a, b Path) bool { return a.NextHop == b.NextHop })
-	}
-	if most > 0 && len(paths) > most {
-		paths = paths[:most]
 	}
 	return paths
 }

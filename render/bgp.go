@@ -69,7 +69,7 @@ func (r *bgpRendering) speaker() {
 		own = append(own, c.Prefix)
 	}
 	r.want(b.Pos.String(), state.BGPSpeaker{
-		ASN: asn(r.file, r.self), RouterID: routerID(r.self), ListenPort: b.ListenPort, MaxPaths: b.MaxPaths,
+		ASN: asn(r.file, r.self), RouterID: routerID(r.self), ListenPort: b.ListenPort,
 		Pools: state.NewPrefixes(pools...), Own: state.NewPrefixes(own...),
 	})
 	if b.Mesh && b.ListenPort < 0 && len(r.file.Nodes) > 1 {

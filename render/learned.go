@@ -116,6 +116,12 @@ func (l *Learned) resolve(prefix netip.Prefix, a netip.Addr) ([]state.NextHop, u
 	return hops, 0, err
 }
 
+// Reaches says whether a next hop leads somewhere, for a prefix and all of its class.
+func (l *Learned) Reaches(prefix netip.Prefix, nextHop netip.Addr) bool {
+	_, _, err := l.resolve(prefix, nextHop)
+	return err == nil
+}
+
 // Route is the route to a prefix by a way that is reached.
 func (w Way) Route(prefix netip.Prefix) state.Route {
 	r := w.route

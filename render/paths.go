@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/state/desired"
@@ -19,7 +20,8 @@ type Paths struct {
 	tunnels map[string]tunnel // by device: those that the pools ask for
 	podMTU  int
 	known   bool                         // the host's devices are known
-	byAddr  map[netip.Addr]*desired.Node // the other nodes; made when first asked
+	index   sync.Once                    // byAddr is made when first asked, from any goroutine
+	byAddr  map[netip.Addr]*desired.Node // the other nodes
 }
 
 // Path is the way to another node.
@@ -84,7 +86,7 @@ func (p *Paths) Learned(prefix netip.Prefix, nextHop netip.Addr) (Path, bool, er
 
 // nodeAt is the other node that has an address.
 func (p *Paths) nodeAt(a netip.Addr) (*desired.Node, bool) {
-	if p.byAddr == nil {
+	p.index.Do(func() {
 		p.byAddr = make(map[netip.Addr]*desired.Node, len(p.file.Nodes))
 		for i := range p.file.Nodes {
 			for _, c := range p.file.Nodes[i].Addresses {
@@ -93,7 +95,7 @@ func (p *Paths) nodeAt(a netip.Addr) (*desired.Node, bool) {
 				}
 			}
 		}
-	}
+	})
 	n, ok := p.byAddr[a]
 	return n, ok
 }

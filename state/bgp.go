@@ -13,8 +13,6 @@ type BGPSpeaker struct {
 	ASN        uint32     `json:"asn"`
 	RouterID   netip.Addr `json:"routerID"`   // IPv4
 	ListenPort int        `json:"listenPort"` // -1: never listen
-	// MaxPaths is how many equal paths a learned route has at most.
-	MaxPaths int `json:"maxPaths"`
 	// Pools are what a session without import filters accepts routes within.
 	Pools Prefixes `json:"pools,omitempty"`
 	// Own are the node's podCIDRs: no route within them is ever accepted.
@@ -35,7 +33,6 @@ func (s BGPSpeaker) Fields() []Field {
 		{"asn", decimal(s.ASN)},
 		{"router-id", s.RouterID.String()},
 		{"listen", listen},
-		{"max-paths", strconv.Itoa(s.MaxPaths)},
 	}
 	f = appendText(f, "pools", string(s.Pools))
 	return appendText(f, "own", string(s.Own))

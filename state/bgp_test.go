@@ -24,10 +24,10 @@ func TestBGPLines(t *testing.T) {
 	}{
 		{
 			BGPSpeaker{
-				ASN: 64512, RouterID: netip.MustParseAddr("172.18.0.3"), ListenPort: -1, MaxPaths: 8,
+				ASN: 64512, RouterID: netip.MustParseAddr("172.18.0.3"), ListenPort: -1,
 				Pools: NewPrefixes(netip.MustParsePrefix("fd00::/48"), netip.MustParsePrefix("10.244.0.0/16")),
 			},
-			"bgp speaker asn 64512 router-id 172.18.0.3 listen never max-paths 8 pools 10.244.0.0/16,fd00::/48",
+			"bgp speaker asn 64512 router-id 172.18.0.3 listen never pools 10.244.0.0/16,fd00::/48",
 		},
 		{
 			BGPPeer{Name: "worker2", Address: netip.MustParseAddr("172.18.0.4"), ASN: 64512, IPv4: true, IPv6: true, HoldTime: 90, RestartTime: 120},
@@ -110,8 +110,8 @@ func TestResets(t *testing.T) {
 	if got := BGPResets(implicit, explicit); got != nil {
 		t.Errorf("port 179 said is another than port 179 not said: %v", got)
 	}
-	s := BGPSpeaker{ASN: 1, MaxPaths: 1}
-	if got := BGPResets(s, BGPSpeaker{ASN: 2, MaxPaths: 2}); !slices.Equal(got, []string{"asn"}) {
+	s := BGPSpeaker{ASN: 1, ListenPort: 1}
+	if got := BGPResets(s, BGPSpeaker{ASN: 2, ListenPort: 1}); !slices.Equal(got, []string{"asn"}) {
 		t.Errorf("got %v", got)
 	}
 	if got := BGPResets(s, nil); got != nil {

@@ -28,7 +28,7 @@ var full = []Object{
 	Rule{Chain: "postrouting", Pos: 3, Expr: "masquerade"},
 	Element{Set: "masq4", From: netip.MustParseAddr("10.0.0.1"), To: netip.MustParseAddr("10.0.0.7")},
 	BGPSpeaker{
-		ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179, MaxPaths: 8,
+		ASN: 64512, RouterID: netip.MustParseAddr("192.0.2.1"), ListenPort: 179,
 		Pools: "10.0.0.0/8", Own: "10.1.0.0/24",
 	},
 	BGPFilter{Name: "to-tor", Rules: "prefix 10.0.0.0/8 accept", Accept: true},

@@ -214,6 +214,7 @@ type BgpServer struct {
 	shutdownWG   *sync.WaitGroup
 	watcherMap   map[watchEventType][]*watcher
 	best         bestChanges
+	nextHops     *nextHops
 	zclient      *zebraClient
 	bmpManager   *bmpClientManager
 	mrtManager   *mrtManager
@@ -1303,6 +1304,7 @@ func (s *BgpServer) propagateUpdate(peer *peer, pathList []*table.Path) {
 			}
 		}
 
+		path = s.nextHops.mark(path)
 		if p := s.policy.ApplyPolicy(tableId, table.POLICY_DIRECTION_IMPORT, path, policyOptions); p != nil {
 			path = p
 		} else {

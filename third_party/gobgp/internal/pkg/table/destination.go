@@ -646,6 +646,13 @@ func compareByReachableNexthop(path1, path2 *Path) *Path {
 		return path1
 	}
 
+	if path1.IsNexthopLost != path2.IsNexthopLost {
+		if path1.IsNexthopLost {
+			return path2
+		}
+		return path1
+	}
+
 	return nil
 }
 

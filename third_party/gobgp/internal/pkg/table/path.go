@@ -140,7 +140,10 @@ type Path struct {
 
 	// For BGP Nexthop Tracking, this field shows if nexthop is invalidated by IGP.
 	IsNexthopInvalid bool
-	IsWithdraw       bool
+	// IsNexthopLost says that the next hop leads nowhere: any other path is better, but
+	// this one is used where there is none.
+	IsNexthopLost bool
+	IsWithdraw    bool
 }
 
 type FilteredType uint8
@@ -364,6 +367,7 @@ func (path *Path) Clone(isWithdraw bool) *Path {
 		parent:           path,
 		IsWithdraw:       isWithdraw,
 		IsNexthopInvalid: path.IsNexthopInvalid,
+		IsNexthopLost:    path.IsNexthopLost,
 		attrsHash:        path.attrsHash,
 	}
 }
@@ -1109,6 +1113,13 @@ func (path *Path) MarshalJSON() ([]byte, error) {
 }
 
 func (lhs *Path) Compare(rhs *Path) int {
+	if lhs.IsNexthopLost != rhs.IsNexthopLost {
+		if rhs.IsNexthopLost {
+			return 1
+		}
+		return -1
+	}
+
 	if lhs.IsLocal() && !rhs.IsLocal() {
 		return 1
 	} else if !lhs.IsLocal() && rhs.IsLocal() {
