@@ -177,6 +177,9 @@ func (fsm *fsm) closeConns() {
 	for conn := range fsm.connCh {
 		conn.Close()
 	}
+	if conn := fsm.takeHeld(); conn != nil {
+		conn.Close()
+	}
 }
 
 // lostToCollision says whether the end of a connection may be that of one of two.

@@ -185,6 +185,7 @@ type fsm struct {
 	dialed               net.Conn    // the last connection that was dialed
 	second               *secondConn // a connection that collides with conn
 	adopted              *secondConn // conn, where it was a second one and is not read from yet
+	held                 net.Conn    // for the next session of a peer that restarts
 	idleHoldTime         float64
 	opensentHoldTime     float64
 	adminState           adminState
@@ -421,6 +422,9 @@ func (h *fsmHandler) idle(ctx context.Context) (bgp.FSMState, *fsmStateReason) {
 	fsm.lock.RLock()
 	idleHoldTimer := time.NewTimer(time.Second * time.Duration(fsm.idleHoldTime))
 	fsm.lock.RUnlock()
+	if fsm.holds() {
+		idleHoldTimer.Reset(0)
+	}
 
 	for {
 		select {
@@ -633,11 +637,17 @@ func (h *fsmHandler) active(ctx context.Context) (bgp.FSMState, *fsmStateReason)
 		wg.Wait()
 	}()
 
+	connCh := fsm.connCh
+	if conn := fsm.takeHeld(); conn != nil {
+		connCh = make(chan net.Conn, 1) // before others
+		connCh <- conn
+	}
+
 	for {
 		select {
 		case <-ctx.Done():
 			return -1, newfsmStateReason(fsmDying, nil, nil)
-		case conn, ok := <-fsm.connCh:
+		case conn, ok := <-connCh:
 			if !ok {
 				break
 			}
@@ -1975,6 +1985,9 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 
 	fsm.gracefulRestartTimer.Stop()
 
+	var again *tracked
+	defer func() { again.drop() }()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -2005,6 +2018,11 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 			if !ok {
 				break
 			}
+			if again == nil {
+				if again = h.track(conn, &wg); again != nil {
+					continue
+				}
+			}
 			conn.Close()
 			fsm.lock.RLock()
 			fsm.logger.Warn("Closed an accepted connection",
@@ -2013,6 +2031,16 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 					"Key":   fsm.pConf.State.NeighborAddress,
 					"State": fsm.state.String()})
 			fsm.lock.RUnlock()
+		case opened := <-again.result():
+			if !opened {
+				again.drop()
+				again = nil
+				continue
+			}
+			select {
+			case h.stateReasonCh <- *newfsmStateReason(fsmReadFailed, nil, nil):
+			default: // it ends already
+			}
 		case err := <-h.stateReasonCh:
 			h.conn.Close()
 			// if recv goroutine hit an error and sent to
@@ -2042,6 +2070,10 @@ func (h *fsmHandler) established(ctx context.Context) (bgp.FSMState, *fsmStateRe
 				}
 			}
 			fsm.lock.RUnlock()
+			if err.Type == fsmGracefulRestart {
+				fsm.hold(again)
+				again = nil
+			}
 			return bgp.BGP_FSM_IDLE, &err
 		case <-holdTimer.C:
 			fsm.lock.RLock()
