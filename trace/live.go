@@ -84,6 +84,7 @@ func (t *Trace) Compare(p Probe) {
 	case p.Answered && moved != "":
 		t.Outcome, t.Summary = Delivered, "delivered to "+to+": "+moved+"; probe: "+p.Text
 	case p.Answered:
+		t.passedOn()
 		t.Summary += "; probe: " + p.Text
 	case t.Packet.Proto == "udp":
 		t.Summary += "; probe: " + p.Text
@@ -97,10 +98,20 @@ func (t *Trace) Compare(p Probe) {
 			Place: "probe", Why: p.Text + "; " + where,
 			Mend: "look beyond the nodes: does the destination answer " + proto(t.Packet) + ", and does its answer come back?",
 		}
+		if len(t.Routers) > 0 {
+			t.Fault.Mend = fmt.Sprintf("look at router %s, which plumb cannot look into: has it a route to %s, and one back to %s?", t.routers(), t.Packet.Dst, t.Packet.Src)
+		}
 		if moved != "" {
 			t.Fault.Why, t.Fault.Mend = t.Fault.Why+"; it goes to "+to+": "+moved, "follow it there"
 		}
 		t.Summary = "unanswered: " + t.Fault.Why
+	}
+}
+
+// passedOn leaves no doubt of routers where the probe was answered.
+func (t *Trace) passedOn() {
+	for way := t; way != nil; way = way.Answer {
+		t.Summary = strings.Replace(t.Summary, way.ifRouters(), "", 1)
 	}
 }
 

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -88,33 +87,6 @@ func (w *walker) comesIn(q facts.Question) bool {
 		return w.sameWire(l, d)
 	}
 	return true
-}
-
-// sameWire compares the two ends of a wire: what one sends must be what the other takes.
-func (w *walker) sameWire(l *wire, d *facts.Device) bool {
-	if l.to != nil && l.to.MAC != "" && d.MAC != "" && l.to.MAC != d.MAC {
-		w.drop(fmt.Sprintf("%s sends to %s, and %s has %s: another device answers for %s, or an old entry was left", l.place, l.to.MAC, d.Name, d.MAC, l.to.Addr),
-			fmt.Sprintf("look for a second owner of %s (arping), or on %s: ip neigh del %s dev %s", l.to.Addr, l.place, l.to.Addr, l.to.Dev))
-		return false
-	}
-	if l.to != nil && !l.to.Known() && w.n.NotAsked == "" {
-		w.drop(fmt.Sprintf("%s is not answered for on %s of %s (%s)", l.to.Addr, l.to.Dev, l.place, l.to.State),
-			fmt.Sprintf("the device is there and up on this side: look at the wire between, and at ARP filters (sysctl arp_ignore, arp_filter) of %s; then on %s: ip neigh flush dev %s", d.Name, l.place, l.to.Dev))
-		return false
-	}
-	if d.MTU == 0 || d.MTU >= l.dev.MTU || w.mtu != 0 && d.MTU >= w.mtu {
-		return true
-	}
-	why := fmt.Sprintf("packets of more than %d bytes vanish: %s has mtu %d, and sends to %s with mtu %d", d.MTU, l.dev.Name+" of "+l.place, l.dev.MTU, d.Name, d.MTU)
-	mend := fmt.Sprintf("give both ends the same: ip link set %s mtu %d; or a smaller settings.mtu in the file", d.Name, l.dev.MTU)
-	if w.packet.Size > 0 && w.packet.Size <= d.MTU {
-		w.warn("%s: %s; %s", w.hop.Place, why, mend)
-		w.mark(Odd)
-		w.mtu = d.MTU
-		return true
-	}
-	w.drop(why, mend)
-	return false
 }
 
 // forwarding: a node that comes by packets that are not its own has to be a router.
@@ -229,127 +201,6 @@ func (w *walker) sameMTU(d *facts.Device) {
 	}
 	w.warn("%s: packets of more than %d bytes vanish: %s has mtu %d on the node, and %d in the pod", w.hop.Place, d.MTU, out.Name, out.MTU, d.MTU)
 	w.mark(Odd)
-}
-
-// overTheWire finds whose the next hop is.
-func (w *walker) overTheWire() *step {
-	n := w.n
-	hop := n.Lookup.Via.Gateway
-	if !hop.IsValid() {
-		hop = w.packet.Dst
-	}
-	if node, ok := w.nodeWith(hop); ok {
-		if n.Out != nil {
-			w.wire = &wire{place: w.hop.Place, dev: *n.Out, to: n.Neighbour}
-		}
-		return &step{node, facts.Question{Packet: w.packet, At: hop}}
-	}
-	if owner, _ := ownerOf(w.file, w.packet.Dst); n.NotAsked != "" && owner != nil && owner.Name != n.Node {
-		return w.asIfSent(owner)
-	}
-	if nb := n.Neighbour; nb != nil && !nb.Known() && n.NotAsked == "" {
-		w.drop(fmt.Sprintf("%s does not answer on %s (%s)", nb.Addr, nb.Dev, nb.State), "is the host up, and is it on this wire? the route's next hop must be")
-		return nil
-	}
-	w.outside(hop)
-	return nil
-}
-
-// outside: the packet goes to a host that is no node.
-func (w *walker) outside(hop netip.Addr) {
-	n := w.n
-	dev := n.Lookup.Via.Dev
-	if p, ok := w.pool(w.packet.Dst); ok {
-		whose, mend := "is in a pool, and in no node's podCIDR", fmt.Sprintf("check the address; or is its node not in the file yet? (pool %s)", p)
-		if owner, ok := w.podCIDR(w.packet.Dst); ok {
-			whose = "is a pod's address, of node " + owner
-			mend = fmt.Sprintf("there has to be a route to it here; `plumb diff` tells what is missing (pool %s)", p)
-		}
-		w.say(Step{Name: "next", Text: hop.String() + ", which is no node of the file"})
-		w.drop(fmt.Sprintf("the packet goes to %s on %s, which is no node; but %s %s", hop, dev, w.packet.Dst, whose), mend)
-		return
-	}
-	if !w.unmasqueraded() {
-		return
-	}
-	by := "by " + hop.String()
-	switch {
-	case n.NotAsked != "" && !n.Lookup.Dst.IsValid():
-		by = "by a route of its own"
-	case hop == w.packet.Dst:
-		by = "to its neighbour " + hop.String()
-	}
-	text := fmt.Sprintf("leaves the cluster %s on %s of %s", by, dev, n.Node)
-	if p, ok := w.pool(w.packet.Src); w.last.IsValid() {
-		text += fmt.Sprintf(", as %s (translated from %s)", w.packet.Src, w.last)
-	} else if w.translated {
-		text += ", masqueraded"
-	} else if ok {
-		text += fmt.Sprintf(" with its pod's address %s, which the outside has to know a route to (pool %s)", w.packet.Src, p)
-	}
-	w.arrive(Left, text)
-	if chain := w.mayTranslate; chain != "" {
-		w.warn("%s may be a service's address, which %s translates; %s", w.t.Packet.Dst, chain, liveShows)
-	}
-}
-
-// unmasqueraded: what the file has masqueraded has to be.
-func (w *walker) unmasqueraded() bool {
-	if w.translated {
-		return true
-	}
-	for i := range w.file.Pools {
-		p := &w.file.Pools[i]
-		if !p.NATOutgoing || !p.CIDR.Contains(w.packet.Src) {
-			continue
-		}
-		for _, c := range w.file.NAT.Exclude {
-			if c.Prefix.Contains(w.packet.Dst) {
-				w.say(Step{Name: "masquerade", Text: "none: " + c.Prefix.String() + " is excluded (nat.exclude)", Origin: c.Pos.String()})
-				return true
-			}
-		}
-		why := w.whyNot
-		if !w.n.NFT.Table {
-			why = "table " + state.NFTTable + " is missing"
-		}
-		w.say(Step{Name: "masquerade", Text: "none, though pool " + p.CIDR.String() + " has natOutgoing: " + why, Origin: p.Pos.String()})
-		w.drop(fmt.Sprintf("the packet leaves with its pod's address %s, which nobody outside answers: %s", w.packet.Src, why),
-			repair("plumb render -o nft | nft -f -"))
-		return false
-	}
-	return true
-}
-
-func (w *walker) nodeWith(a netip.Addr) (string, bool) {
-	for _, n := range w.file.Nodes {
-		for _, c := range n.Addresses {
-			if c.Prefix.Addr() == a {
-				return n.Name, true
-			}
-		}
-	}
-	return "", false
-}
-
-func (w *walker) podCIDR(a netip.Addr) (string, bool) {
-	for _, n := range w.file.Nodes {
-		for _, c := range n.PodCIDRs {
-			if c.Prefix.Contains(a) {
-				return n.Name, true
-			}
-		}
-	}
-	return "", false
-}
-
-func (w *walker) pool(a netip.Addr) (netip.Prefix, bool) {
-	for _, p := range w.file.Pools {
-		if p.CIDR.Contains(a) {
-			return p.CIDR, true
-		}
-	}
-	return netip.Prefix{}, false
 }
 
 func (w *walker) device(name string, d *facts.Device) {

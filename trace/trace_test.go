@@ -111,6 +111,23 @@ func TestFollow(t *testing.T) {
 			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied", Text: "prohibit 10.244.2.0/24", Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: 8, Proto: 4, Table: 100}
 		}, "mend: ip route del prohibit 10.244.2.0/24 proto 4 table 100", ""},
 		{"next hop of nobody", "static", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "dropped at node n1: the packet goes to 172.18.0.77 on eth0, which is no node; but 10.244.2.9 is a pod's address, of node n2", ""},
+		{"by a router", "bgp", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "delivered to vm, if router 172.18.0.77 passes it on; the answer comes back", "next through router 172.18.0.77, which plumb cannot look into node n2"},
+		{"by a router that is not there", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77")
+			a.Neighbour = &facts.Neighbour{Addr: a.Lookup.Via.Gateway, Dev: "eth0", State: "FAILED"}
+		}, "dropped at node n1: 172.18.0.77 does not answer on eth0 (FAILED)", ""},
+		{"a route of the host's own by a router", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway, a.Lookup.Proto = netip.MustParseAddr("172.18.0.77"), 4
+		}, "dropped at node n1: the packet goes to 172.18.0.77 on eth0, which is no node; but 10.244.2.9 is a pod's address, of node n2", ""},
+		{"by another router than plumb's", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77")
+			r := state.NewRoute(a.Lookup.Dst, state.TableMain, state.ProtoBGP, state.NextHop{Gateway: netip.MustParseAddr("172.18.0.78"), Dev: "eth0"})
+			a.Want = &facts.Wanted{Route: r, Text: state.String(r), Origin: "bgp tor"}
+		}, "in place of plumb's route 10.244.2.0/24 via 172.18.0.78 dev eth0 proto plumb-bgp (bgp tor)", ""},
+		{"a tunnel by a router", "bgp", func(a, b *facts.Node) {
+			a.Out.Kind, a.Out.MTU, b.In.Kind = "ipip", 1480, "ipip"
+			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Via: state.NextHop{Gateway: netip.MustParseAddr("172.18.0.77"), Dev: "eth0"}}}
+		}, "delivered to vm, if router 172.18.0.77 passes it on; the answer comes back", "through router 172.18.0.77"},
 		{"several next hops", "bgp", func(a, _ *facts.Node) { a.Lookup.Hops = 2 }, "delivered to vm", "(of these, for this packet: via 172.18.0.2 dev eth0)"},
 		{"no carrier", "bgp", func(a, _ *facts.Node) { a.Out.Carrier = false }, "dropped at node n1: device eth0 has no carrier", "eth0 up, no carrier"},
 		{"martian", "bgp", func(_, b *facts.Node) {
@@ -205,6 +222,29 @@ func TestCompare(t *testing.T) {
 		if r.Summary != c.want || r.OK() == c.bad {
 			t.Errorf("%s: %s: %s\nwant %s", c.name, r.Outcome, r.Summary, c.want)
 		}
+	}
+}
+
+// An answer to a probe is more than what the nodes can tell of a router between them.
+func TestCompareByRouters(t *testing.T) {
+	router := []netip.Addr{netip.MustParseAddr("172.18.0.77")}
+	made := func() *Trace {
+		r := &Trace{Outcome: Delivered, Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0), Routers: router, Answer: &Trace{Routers: append(router, router[0].Next())}}
+		r.Summary = "delivered" + r.ifRouters() + "; the answer comes back" + r.Answer.ifRouters()
+		return r
+	}
+	r := made()
+	if want := "delivered, if router 172.18.0.77 passes it on; the answer comes back, if routers 172.18.0.77 and 172.18.0.78 pass it on"; r.Summary != want {
+		t.Errorf("%s\nwant %s", r.Summary, want)
+	}
+	r.Compare(Probe{Sent: facts.Sent{Answered: true, Text: "echo reply after 1ms"}})
+	if want := "delivered; the answer comes back; probe: echo reply after 1ms"; r.Summary != want {
+		t.Errorf("%s\nwant %s", r.Summary, want)
+	}
+	r = made()
+	r.Compare(Probe{Sent: facts.Sent{Text: "no answer within 1s"}})
+	if want := "look at router 172.18.0.77, which plumb cannot look into: has it a route to 10.244.2.9, and one back to 10.244.1.1?"; r.OK() || r.Fault.Mend != want {
+		t.Errorf("%+v\nwant %s", r.Fault, want)
 	}
 }
 

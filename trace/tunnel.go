@@ -64,6 +64,11 @@ func (w *walker) intoTunnel() *step {
 		w.drop(fmt.Sprintf("%s does not answer on %s (%s)", nb.Addr, nb.Dev, nb.State), "is "+node+" up, and its uplink?")
 		return nil
 	}
+	if router := t.Lookup.Via.Gateway; router.IsValid() {
+		if _, ok := w.nodeWith(router); !ok {
+			w.through(router)
+		}
+	}
 	w.outer = &inTunnel{packet: t.Outer, dev: *d, mac: t.MAC}
 	outer := t.Outer
 	return &step{node, facts.Question{Packet: w.packet, Dev: d.Name, Outer: &outer}}

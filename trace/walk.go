@@ -37,13 +37,6 @@ type walker struct {
 	whyNot       string // why no rule of the chain read last matched
 }
 
-// wire is a device that the packet left by, and whom it was sent to.
-type wire struct {
-	place string
-	dev   facts.Device
-	to    *facts.Neighbour
-}
-
 type inTunnel struct {
 	packet facts.Packet
 	dev    facts.Device
@@ -169,6 +162,7 @@ func (w *walker) arrive(o Outcome, text string) {
 		}
 		w.t.Summary += ", if " + strings.Join(w.unasked, " and ") + are + " as the file has it"
 	}
+	w.t.Summary += w.t.ifRouters()
 	for _, s := range w.suspects {
 		w.warn("%s: %s; %s", s.Place, s.Why, s.Mend)
 	}
