@@ -181,6 +181,9 @@ func (w *walker) delivered() *Start {
 			w.route(&p.Lookup)
 		default:
 			w.route(&p.Lookup)
+			if w.refusedByRule(&p.Lookup, w.packet.Dst, "nsenter --net="+p.NetNS+" ") {
+				return nil
+			}
 			w.drop("the pod does not have the address "+w.packet.Dst.String(), "delete the pod, so that it is made anew")
 			return nil
 		}

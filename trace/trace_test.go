@@ -110,6 +110,21 @@ func TestFollow(t *testing.T) {
 		{"prohibited", "static", func(a, _ *facts.Node) {
 			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied", Text: "prohibit 10.244.2.0/24", Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: 8, Proto: 4, Table: 100}
 		}, "mend: ip route del prohibit 10.244.2.0/24 proto 4 table 100", ""},
+		{"a rule that prohibits", "static", func(a, _ *facts.Node) {
+			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied", Rule: &facts.Rule{Priority: 9, Text: "from all to 10.244.2.9 prohibit"}}
+		}, "dropped at node n1: ip rule 9 refuses the packet: from all to 10.244.2.9 prohibit; mend: if it should not: ip rule del pref 9 from all to 10.244.2.9 prohibit", "x route ip rule 9: from all to 10.244.2.9 prohibit (EACCES)"},
+		{"prohibited by nobody knows what", "static", func(a, _ *facts.Node) {
+			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied"}
+		}, "dropped at node n1: the kernel gives no route: permission denied", ""},
+		{"a rule for the tunnel", "bgp", func(a, _ *facts.Node) {
+			a.Out.Kind = "ipip"
+			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Error: "EINVAL", Words: "invalid argument", Rule: &facts.Rule{Priority: 9, Text: "from 172.18.0.1 blackhole"}}}
+		}, "dropped at node n1: ip rule 9 refuses the packet: from 172.18.0.1 blackhole", ""},
+		{"a rule for the way back", "bgp", func(_, b *facts.Node) {
+			b.Lookup = facts.Lookup{Error: "EINVAL", Words: "invalid argument"}
+			b.Back = facts.Lookup{Error: "EINVAL", Rule: &facts.Rule{Priority: 9, Text: "from all to 172.18.0.1 blackhole"}}
+			b.Sysctl["net/ipv4/conf/all/rp_filter"] = "1"
+		}, "rp_filter of eth0 drops packets from 172.18.0.1: ip rule 9 (from all to 172.18.0.1 blackhole) refuses the way back; mend: if it should not: ip rule del pref 9 from all to 172.18.0.1 blackhole", ""},
 		{"next hop of nobody", "static", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "dropped at node n1: the packet goes to 172.18.0.77 on eth0, which is no node; but 10.244.2.9 is a pod's address, of node n2", ""},
 		{"by a router", "bgp", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "delivered to vm, if router 172.18.0.77 passes it on; the answer comes back", "next through router 172.18.0.77, which plumb cannot look into node n2"},
 		{"by a router that is not there", "bgp", func(a, _ *facts.Node) {

@@ -34,6 +34,9 @@ func (w *walker) intoTunnel() *step {
 	}
 	w.say(Step{Name: "tunnel", Text: fmt.Sprintf("%s > %s  (%s)", t.Outer.Src, t.Outer.Dst, how)})
 	w.route(&t.Lookup)
+	if w.refusedByRule(&t.Lookup, t.Outer.Dst, "") {
+		return nil
+	}
 	if t.Lookup.Error != "" {
 		w.drop(fmt.Sprintf("there is no route to the tunnel's other end %s: %s", t.Outer.Dst, t.Lookup.Words), "give the node a route to "+t.Outer.Dst.String())
 		return nil

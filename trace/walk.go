@@ -220,6 +220,8 @@ func (w *walker) podRoute(e *facts.Endpoint, p *facts.Pod) bool {
 	case !d.Up:
 		w.drop(d.Name+" in the pod is down", inPod+"ip link set "+d.Name+" up, or "+anew)
 		return false
+	case w.refusedByRule(l, w.packet.Dst, inPod):
+		return false
 	case l.Error != "":
 		gw, v := "169.254.1.1", ""
 		if w.packet.Dst.Is6() {

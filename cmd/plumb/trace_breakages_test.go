@@ -94,6 +94,36 @@ func brokenRoutes() []broken {
 			place: "node n2", why: "no device of n2 has the address 172.18.0.2",
 		},
 		{
+			name: "rule that prohibits", at: "n1", to: "b1",
+			how: "ip rule add from 10.244.1.10 prohibit pref 77", mend: "ip rule del pref 77 from 10.244.1.10 prohibit",
+			place: "node n1", why: "ip rule 77 refuses the packet: from 10.244.1.10 prohibit", says: "ip rule del pref 77 from 10.244.1.10 prohibit",
+		},
+		{
+			name: "IPv6 rule that prohibits", at: "n1", to: "b1", args: "-6",
+			how: "ip -6 rule add from fd00:10:244:1::a prohibit pref 77", mend: "ip -6 rule del pref 77 from fd00:10:244:1::a prohibit",
+			place: "node n1", why: "ip rule 77 refuses the packet: from fd00:10:244:1::a prohibit", says: "ip -6 rule del pref 77 from fd00:10:244:1::a prohibit",
+		},
+		{
+			name: "rule that is a blackhole", at: "n2", to: "b1",
+			how: "ip rule add to 10.244.2.0/24 iif eth0 ipproto icmp blackhole pref 77", mend: "ip rule del pref 77 from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole",
+			place: "node n2", why: "ip rule 77 refuses the packet: from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole", says: "ip rule del pref 77 from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole",
+		},
+		{
+			name: "rule that makes unreachable", at: "n1", to: "b1",
+			how: "ip rule add to 10.244.2.10 unreachable pref 77", mend: "ip rule del pref 77 from all to 10.244.2.10 unreachable",
+			place: "node n1", why: "ip rule 77 refuses the packet: from all to 10.244.2.10 unreachable", says: "ip rule del pref 77 from all to 10.244.2.10 unreachable",
+		},
+		{
+			name: "rule against the way back", at: "n1", to: "b1",
+			how: "ip rule add to 10.244.1.10 prohibit pref 77", mend: "ip rule del pref 77 from all to 10.244.1.10 prohibit",
+			place: "node n1", why: "is not routed back to " + a1 + ": ip rule 77 refuses the way back: from all to 10.244.1.10 prohibit", says: "ip rule del pref 77 from all to 10.244.1.10 prohibit",
+		},
+		{
+			name: "rule in the pod", at: "a1", to: "b1",
+			how: "ip rule add to 10.244.2.10 blackhole pref 77", mend: "ip rule del pref 77 from all to 10.244.2.10 blackhole",
+			place: "pod default/a1", why: "ip rule 77 refuses the packet: from all to 10.244.2.10 blackhole", says: "nsenter --net=/run/netns/a1 ip rule del pref 77",
+		},
+		{
 			name: "no default route", at: "n1", to: "203.0.113.10",
 			how: "ip route del default", mend: "ip route add default via 172.18.0.254",
 			place: "node n1", why: "node n1 has no route to 203.0.113.10", says: "default route",
