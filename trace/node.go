@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -70,16 +71,12 @@ func (w *walker) comesIn(q facts.Question) bool {
 		w.wire = nil
 		return true
 	case d.Missing && q.Dev == "" && q.Endpoint == "":
-		w.drop("no device of "+n.Node+" has the address "+q.At.String(), fmt.Sprintf("ip address add %s to the node's uplink, or mend its addresses in the file", q.At))
+		w.noAddress(q.At)
 		return false
 	case d.Missing:
 		w.drop("there is no device "+d.Name, repair("make it"))
 		return false
-	case !d.Up:
-		w.drop("device "+d.Name+" is down", "ip link set "+d.Name+" up")
-		return false
-	case !d.Carrier:
-		w.drop("device "+d.Name+" has no carrier", "look at the other end of its cable, or veth")
+	case !w.stands(d):
 		return false
 	}
 	if l := w.wire; l != nil && q.Dev == "" {
@@ -87,6 +84,10 @@ func (w *walker) comesIn(q facts.Question) bool {
 		return w.sameWire(l, d)
 	}
 	return true
+}
+
+func (w *walker) noAddress(a netip.Addr) {
+	w.drop("no device of "+w.n.Node+" has the address "+a.String(), fmt.Sprintf("ip address add %s to the node's uplink, or mend its addresses in the file", a))
 }
 
 // forwarding: a node that comes by packets that are not its own has to be a router.
@@ -122,11 +123,7 @@ func (w *walker) leaves() bool {
 	switch {
 	case d.Missing:
 		return true // the file names none
-	case !d.Up:
-		w.drop("device "+d.Name+" is down", "ip link set "+d.Name+" up")
-		return false
-	case !d.Carrier:
-		w.drop("device "+d.Name+" has no carrier", "look at the other end of its cable, or veth")
+	case !w.stands(d):
 		return false
 	}
 	mtu := d.MTU
@@ -175,13 +172,16 @@ func (w *walker) delivered() *Start {
 	w.open(kindOf(e) + e.Name)
 	if p := n.ReceiverPod; p != nil && p.Err == "" {
 		w.device("interface", p.Device)
-		w.sameMTU(p.Device)
+		within := "nsenter --net=" + p.NetNS + " "
+		if n.Out != nil && !p.Device.Missing && !w.sameWire(&wire{place: "node " + n.Node, dev: *n.Out, to: n.Neighbour, within: within}, p.Device) {
+			return nil
+		}
 		switch {
 		case p.Lookup.Type == local && p.Lookup.Error == "":
 			w.route(&p.Lookup)
 		default:
 			w.route(&p.Lookup)
-			if w.refusedByRule(&p.Lookup, w.packet.Dst, "nsenter --net="+p.NetNS+" ") {
+			if w.refusedByRule(&p.Lookup, w.packet.Dst, within) {
 				return nil
 			}
 			w.drop("the pod does not have the address "+w.packet.Dst.String(), "delete the pod, so that it is made anew")
@@ -194,16 +194,6 @@ func (w *walker) delivered() *Start {
 	}
 	w.arrive(Delivered, "delivered to "+e.Name)
 	return &Start{Node: n.Node, Endpoint: e.ID, Name: e.Name}
-}
-
-// sameMTU: the pod's end of the veth takes no larger packets than its own MTU.
-func (w *walker) sameMTU(d *facts.Device) {
-	out := w.n.Out
-	if out == nil || d.Missing || d.MTU == 0 || d.MTU >= out.MTU || w.mtu != 0 && d.MTU >= w.mtu {
-		return
-	}
-	w.warn("%s: packets of more than %d bytes vanish: %s has mtu %d on the node, and %d in the pod", w.hop.Place, d.MTU, out.Name, out.MTU, d.MTU)
-	w.mark(Odd)
 }
 
 func (w *walker) device(name string, d *facts.Device) {

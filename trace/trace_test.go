@@ -62,9 +62,20 @@ func b() *facts.Node {
 	e := &facts.Endpoint{Endpoint: state.Endpoint{ID: "file/vm", Name: "vm", Interface: "tap0", Addresses: []netip.Addr{netip.MustParseAddr("10.244.2.9")}}, State: "wired", Origin: "plumb.yaml:15"}
 	return &facts.Node{
 		Node: "n2", Sysctl: map[string]string{"net/ipv4/conf/eth0/forwarding": "1"}, NFT: facts.NFT{Table: true}, Receiver: e,
-		In:     &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02"},
-		Lookup: facts.Lookup{Text: "10.244.2.9 dev tap0", Dst: netip.MustParsePrefix("10.244.2.9/32"), Type: state.Unicast, Proto: state.ProtoPlumb, Via: state.NextHop{Dev: "tap0"}},
-		Out:    &facts.Device{Name: "tap0", Up: true, Carrier: true, MTU: 1500},
+		In:      &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02"},
+		Uplinks: []facts.Device{{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02", Addresses: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/24")}}},
+		Lookup:  facts.Lookup{Text: "10.244.2.9 dev tap0", Dst: netip.MustParsePrefix("10.244.2.9/32"), Type: state.Unicast, Proto: state.ProtoPlumb, Via: state.NextHop{Dev: "tap0"}},
+		Out:     &facts.Device{Name: "tap0", Up: true, Carrier: true, MTU: 1500},
+	}
+}
+
+// ipip puts the packet from a to b into a tunnel.
+func ipip(a, b *facts.Node) {
+	wire := *a.Out
+	a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Via: state.NextHop{Dev: "eth0"}}, Out: &wire, Neighbour: a.Neighbour}
+	a.Neighbour = nil
+	for _, d := range []*facts.Device{a.Out, b.In} {
+		d.Name, d.Kind, d.MTU, d.MAC = "plumb-ipip", "ipip", 1480, ""
 	}
 }
 
@@ -176,6 +187,30 @@ func TestFollow(t *testing.T) {
 			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Out: &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500}}
 			b.In.Kind = "ipip"
 		}, "delivered to vm", "with 20 bytes of its header a full packet does not fit eth0 (mtu 1500)"},
+		{"tunnel's far end without its address", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks = nil
+		}, "dropped at node n2: no device of n2 has the address 172.18.0.2", ""},
+		{"tunnel's far end down", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].Up = false
+		}, "dropped at node n2: device eth0 is down", ""},
+		{"tunnel to another MAC address", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			a.Tunnel.Neighbour.MAC = "02:00:00:00:00:03"
+		}, "dropped at node n2: node n1 sends to 02:00:00:00:00:03, and eth0 has 02:00:00:00:00:02", ""},
+		{"tunnel to an address on the loopback device", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].Name, b.Uplinks[0].MAC, b.Uplinks[0].MTU = "lo", "00:00:00:00:00:00", 65536
+		}, "delivered to vm; the answer comes back", ""},
+		{"tunnel by a router to another MTU", "bgp", func(a, b *facts.Node) { // which tells the sender
+			ipip(a, b)
+			a.Tunnel.Lookup.Via.Gateway, b.Uplinks[0].MTU = netip.MustParseAddr("172.18.0.77"), 1400
+		}, "delivered to vm, if router 172.18.0.77 passes it on", ""},
+		{"tunnel to another MTU", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].MTU = 1400
+		}, "dropped at node n2: packets of more than 1380 bytes vanish: eth0 of node n1 has mtu 1500, and sends to eth0 with mtu 1400, of which the tunnel's header takes 20; mend: give both ends the same: ip link set eth0 mtu 1500", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n1, n2 := a(), b()

@@ -41,6 +41,7 @@ type inTunnel struct {
 	packet facts.Packet
 	dev    facts.Device
 	mac    string
+	wire   *wire // that it is sent by; nil: by a router, or by what is not known
 }
 
 // follow goes from hop to hop. It gives where the packet ended, if that is a place

@@ -181,6 +181,26 @@ func brokenDevices() []broken {
 			place: "node n2", why: "node n1 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del 172.18.0.2 dev eth0",
 		},
 		{
+			name: "another MAC address for the pod", at: "n2", to: "b1",
+			how: "ip neigh replace 10.244.2.10 lladdr 02:00:00:00:00:99 nud permanent dev " + b1, mend: "ip neigh del 10.244.2.10 dev " + b1,
+			place: "pod default/b1", why: "node n2 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del 10.244.2.10 dev " + b1,
+		},
+		{
+			name: "another MAC address for the IPv6 pod", at: "n2", to: "b1", args: "-6",
+			how: "ip neigh replace fd00:10:244:2::a lladdr 02:00:00:00:00:99 nud permanent dev " + b1, mend: "ip neigh del fd00:10:244:2::a dev " + b1,
+			place: "pod default/b1", why: "node n2 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del fd00:10:244:2::a dev " + b1,
+		},
+		{
+			name: "MTU smaller in the pod", at: "b1", to: "b1", args: "--size 1400", noPing: true,
+			how: "ip link set eth0 mtu 1300", mend: "ip link set eth0 mtu 1500",
+			place: "pod default/b1", why: "packets of more than 1300 bytes vanish: " + b1 + " of node n2 has mtu 1500, and sends to eth0 with mtu 1300", says: "nsenter --net=/run/netns/b1 ip link set eth0 mtu 1500",
+		},
+		{
+			name: "MTU smaller in the pod, and a packet that fits", at: "b1", to: "b1", args: "--size 1200", arrives: true, noPing: true,
+			how: "ip link set eth0 mtu 1300", mend: "ip link set eth0 mtu 1500",
+			warns: "packets of more than 1300 bytes vanish",
+		},
+		{
 			name: "host end down", at: "n1", to: "b1",
 			how:   "ip link set " + a1 + " down",
 			mend:  "ip link set " + a1 + " up; ip route replace 10.244.1.10 dev " + a1 + " scope link proto 112; ip -6 route replace fd00:10:244:1::a dev " + a1 + " proto 112",
