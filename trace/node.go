@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 	"github.com/plumbnet/plumb/trace/facts"
 )
@@ -108,7 +109,13 @@ func (w *walker) forwarding() bool {
 	if w.n.Sysctl["net/ipv4/ip_forward"] == "0" {
 		all = "net.ipv4.ip_forward"
 	}
-	w.drop("forwarding is off ("+all+" = 0)", repair("sysctl -w "+all+"=1"))
+	mend := "sysctl -w " + all + "=1"
+	if dev := w.n.In.Name; all == name && w.packet.Dst.Is4() && !render.IsHostEnd(dev) && !state.IsTunnel(dev) {
+		mend += " (plumb sets no parameters of " + dev + ", which is not its own; does a file in /etc/sysctl.d?)"
+	} else {
+		mend = repair(mend)
+	}
+	w.drop("forwarding is off ("+all+" = 0)", mend)
 	return false
 }
 

@@ -165,6 +165,16 @@ func TestFollow(t *testing.T) {
 			b.Back = facts.Lookup{Error: "ENETUNREACH"}
 			b.Sysctl["net/ipv4/conf/all/rp_filter"] = "2"
 		}, "dropped at node n2: rp_filter of eth0 drops packets from 172.18.0.1: there is no route back", ""},
+		{"forwarding off on the uplink", "bgp", func(_, b *facts.Node) {
+			b.Sysctl = map[string]string{"net/ipv4/conf/eth0/forwarding": "0", "net/ipv4/ip_forward": "1"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.conf.eth0.forwarding = 0); mend: sysctl -w net.ipv4.conf.eth0.forwarding=1 (plumb sets no parameters of eth0", ""},
+		{"forwarding off", "bgp", func(_, b *facts.Node) {
+			b.Sysctl = map[string]string{"net/ipv4/conf/eth0/forwarding": "0", "net/ipv4/ip_forward": "0"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.ip_forward = 0); mend: `plumb apply` puts it right", ""},
+		{"forwarding off on the tunnel", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Sysctl = map[string]string{"net/ipv4/conf/plumb-ipip/forwarding": "0", "net/ipv4/ip_forward": "1"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.conf.plumb-ipip.forwarding = 0); mend: `plumb apply` puts it right", ""},
 		{"nftables unreadable", "bgp", func(_, b *facts.Node) { b.NFT.Err = "CAP_NET_ADMIN is missing" }, "delivered to vm", "! forward not known: CAP_NET_ADMIN is missing"},
 		{"a rule nobody knows", "bgp", func(_, b *facts.Node) {
 			b.NFT.Chains = []state.Chain{{Name: "x", Type: "filter", Hook: "forward"}}

@@ -252,6 +252,11 @@ func brokenRules() []broken {
 			place: "node n1", why: "forwarding is off (net.ipv4.conf." + a1 + ".forwarding = 0)", says: "sysctl -w net.ipv4.conf." + a1 + ".forwarding=1",
 		},
 		{
+			name: "forwarding off on the uplink", at: "n2", to: "b1",
+			how: "echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding", mend: "echo 1 >/proc/sys/net/ipv4/conf/eth0/forwarding",
+			place: "node n2", why: "forwarding is off (net.ipv4.conf.eth0.forwarding = 0)", says: "sysctl -w net.ipv4.conf.eth0.forwarding=1 (plumb sets no parameters of eth0",
+		},
+		{
 			name: "forwarding off on the other node", at: "n2", to: "b1",
 			how: "echo 0 >/proc/sys/net/ipv4/ip_forward", mend: "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/" + b1 + "/rp_filter",
 			place: "node n2", why: "forwarding is off (net.ipv4.ip_forward = 0)", says: "sysctl -w net.ipv4.ip_forward=1",
