@@ -269,9 +269,11 @@ func TestCompare(t *testing.T) {
 		{"silent", true, Probe{Sent: facts.Sent{Text: "no answer within 1s"}, Nodes: []Watched{{Node: "n2", Seen: []facts.Seen{{Verdict: "accept"}}}}}, false, "unanswered: no answer within 1s; nftables dropped it nowhere, and saw it last on node n2", true},
 		{"UDP", true, Probe{Sent: facts.Sent{Text: "sent; of UDP no answer is expected"}}, true, "delivered; probe: sent; of UDP no answer is expected", false},
 		{"not sent", true, Probe{Err: "not permitted"}, false, "delivered", false},
+		{"blocked by iptables on the node", true, Probe{Sent: facts.Sent{Text: "not sent", Blocked: true}}, true, "dropped at node n1: the sender's own netfilter drops the probe", true},
+		{"blocked by a rule that was seen", true, Probe{Sent: facts.Sent{Text: "not sent", Blocked: true}, Nodes: []Watched{{Node: "n1", Seen: []facts.Seen{drop}}}}, false, "dropped at node n1: nftables chain ip filter FORWARD drops the probe: ip daddr 10.244.2.9 drop", true},
 		{"as foretold", false, Probe{Sent: facts.Sent{Text: "no answer within 1s"}}, false, "dropped", true},
 	} {
-		r := &Trace{Outcome: Delivered, Summary: "delivered", Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0)}
+		r := &Trace{Outcome: Delivered, Summary: "delivered", Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0), Hops: []Hop{{Place: "node n1"}}}
 		if !c.ok {
 			r.Outcome, r.Summary = Dropped, "dropped"
 		}

@@ -284,6 +284,24 @@ func brokenRules() []broken {
 			place: "node n1", why: "nftables chain inet fw forward drops the probe: its policy is drop", says: "nft add rule inet fw forward ip6 daddr fd00:10:244:2::a accept",
 		},
 		{
+			name: "foreign nft rule that drops what the node sends", at: "n1", from: "n1", to: "b1", args: "--live",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "node n1", why: "nftables chain inet fw output drops the probe: ip daddr 10.244.2.10 drop", says: "nft delete rule inet fw output handle 2",
+		},
+		{
+			name: "nft rule in the pod", at: "a1", to: "b1", args: "--live",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "pod default/a1", why: "the sender's own netfilter drops the probe", says: "nsenter --net=/run/netns/a1 nft -a list ruleset",
+		},
+		{
+			name: "nft rule in the pod, of which TCP is told nothing", at: "a1", to: "b1", args: "--live --proto tcp --port 80",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "pod default/a1", why: "no answer within 1s; its node saw nothing of it, so it does not leave the pod", says: "nsenter --net=/run/netns/a1 nft -a list ruleset",
+		},
+		{
 			name: "foreign nft rule that drops the answer", at: "n1", to: "b1", args: "--live --proto tcp --port 80",
 			how:   "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; nft add rule inet fw forward ip saddr 10.244.2.10 drop",
 			mend:  "nft delete table inet fw",

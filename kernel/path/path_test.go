@@ -275,6 +275,8 @@ func TestSend(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		n := wire(t)
 		n.Sh("ip addr add 192.0.2.5/32 dev eth0; nft add table ip f; nft \"add chain ip f in { type filter hook input priority 0; }\"; nft add rule ip f in ip daddr 192.0.2.5 drop")
+		nstest.Sh(t, "nft add table inet f; nft 'add chain inet f out { type filter hook output priority 0; }'; nft add rule inet f out ip daddr 192.0.2.6 drop; nft add rule inet f out ip6 daddr 2001:db8::6 drop")
+		const blocked = "not sent: the sender's own netfilter drops it (operation not permitted)"
 		// A device that has just come up may lose the first packets; an emulated one does.
 		for _, a := range []string{"192.0.2.2", "2001:db8::2"} {
 			for range 10 {
@@ -296,9 +298,12 @@ func TestSend(t *testing.T) {
 			{to("192.0.2.5"), false, "no answer within 1s"},
 			{facts.Packet{Dst: netip.MustParseAddr("192.0.2.5"), Proto: "tcp", DstPort: 9}, false, "no answer within 1s"},
 			{to("198.51.100.1"), false, "not sent, or refused on the way: network is unreachable"},
+			{to("192.0.2.6"), false, blocked},
+			{facts.Packet{Dst: netip.MustParseAddr("192.0.2.6"), Proto: "udp", DstPort: 9}, false, blocked},
+			{to("2001:db8::6"), false, blocked},
 		} {
 			s, err := Send(context.Background(), c.p)
-			if err != nil || s.Answered != c.answered || !strings.HasPrefix(s.Text, c.text) {
+			if err != nil || s.Answered != c.answered || !strings.HasPrefix(s.Text, c.text) || s.Blocked != (c.text == blocked) {
 				t.Errorf("%+v: %+v, %v", c.p, s, err)
 			}
 		}

@@ -269,5 +269,6 @@ type Send struct {
 // Sent is what became of a probe, as its sender sees it.
 type Sent struct {
 	Answered bool   `json:"answered"`
-	Text     string `json:"text"` // "echo reply after 0.1 ms", "no answer within 1s"
+	Blocked  bool   `json:"blocked,omitempty"` // the sender's own netfilter drops it
+	Text     string `json:"text"`              // "echo reply after 0.1 ms", "no answer within 1s"
 }
