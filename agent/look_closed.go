@@ -31,7 +31,7 @@ func closed(netns string, err error) error {
 
 // sending says what a probe lacks.
 func sending(err error) error {
-	if errors.Is(err, unix.EPERM) { // raw(7)
+	if errors.Is(err, unix.EPERM) { // of socket(2), see raw(7): path.Send gives no other
 		return fmt.Errorf("%w: an echo request needs the capability CAP_NET_RAW; --proto tcp or udp needs none", err)
 	}
 	return err

@@ -62,6 +62,23 @@ func TestMixed(t *testing.T) {
 	c.expect("node1", "ip route", "10.245.5.0/24 via 10.245.5.0 dev plumb-vxlan proto plumb-bgp onlink",
 		"10.246.6.0/24 via 10.2.0.4 dev plumb-ipip proto plumb-bgp onlink", "10.246.3.0/24 via 10.1.0.4 dev eth0 proto plumb-bgp",
 		"10.244.4.0/24 via 10.1.0.1 dev eth0 proto plumb-bgp")
+	c.tracesByTheRouter()
+}
+
+// tracesByTheRouter: what the router does is not known; a trace goes on behind it, and a
+// real packet leaves no doubt.
+func (c *cluster) tracesByTheRouter() {
+	c.t.Helper()
+	for question, want := range map[string]string{
+		"a1 d1":        "delivered to e2e/d1, if router 10.1.0.1 passes it on; the answer comes back, if router 10.2.0.1 passes it on\n",
+		"node1 node4":  "delivered to node node4, if router 10.1.0.1 passes it on; the answer comes back, if router 10.2.0.1 passes it on\n",
+		"a1 node4":     "delivered to node node4, which sees it come from 10.1.0.2 (translated from 10.244.1.10), if router 10.1.0.1 passes it on\n",
+		"b1 e1":        "delivered to e2e/e1, if router 10.1.0.1 passes it on; the answer comes back, if router 10.2.0.1 passes it on\n",
+		"--live a1 d1": "delivered to e2e/d1; the answer comes back; probe: echo reply after ",
+		"a1 192.0.2.7": "leaves the cluster by 10.1.0.1 on eth0 of node1, as 10.1.0.2 (translated from 10.244.1.10)\n",
+	} {
+		c.expect("node1", "plumb trace "+question, want)
+	}
 }
 
 // racks are the nodes by the subnet that they are in.
@@ -101,4 +118,5 @@ func (c *cluster) mixedWithoutIPIP() {
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "10.245.5.0/24 via 10.245.5.0 dev plumb-vxlan ") }) {
 		c.t.Errorf("node1 has\n%s", strings.Join(lines, "\n"))
 	}
+	c.tracesByTheRouter()
 }

@@ -138,8 +138,8 @@ func longest(wanted []render.Wanted, a netip.Addr) facts.Lookup {
 	return l
 }
 
-// asIfSent is how a packet comes to the node of its destination from one that could
-// not be asked: through a tunnel, or by some routers.
+// asIfSent is how a packet comes to the node of its destination where the hops between
+// cannot be asked: through a tunnel, or by some routers.
 func (w *walker) asIfSent(owner *desired.Node) *step {
 	q := facts.Question{Packet: w.packet}
 	if dev := w.n.Lookup.Via.Dev; state.IsTunnel(dev) {

@@ -113,6 +113,9 @@ func joined(because []string) string {
 // dropMend knows plumb's own rules.
 func (w *walker) dropMend(r reading) string {
 	if strings.HasPrefix(r.in, state.HostEndPrefix) && !r.routedBack() {
+		if rule := w.n.Back.Rule; rule != nil {
+			return ruleMend(rule, w.packet.Src, "")
+		}
 		if e := w.n.Sender; e != nil && e.Interface != r.in {
 			return fmt.Sprintf("%s is the address of %s: the pod has to send from its own", w.packet.Src, e.Name)
 		}

@@ -77,6 +77,8 @@ func (t *Trace) Compare(p Probe) {
 	}
 	switch {
 	case p.Err != "": // nothing happened
+	case p.Blocked:
+		t.blocked("the sender's own netfilter drops the probe")
 	case !t.OK():
 		if p.Answered {
 			t.Warnings = append(t.Warnings, "yet the probe was answered: "+p.Text)
@@ -84,9 +86,12 @@ func (t *Trace) Compare(p Probe) {
 	case p.Answered && moved != "":
 		t.Outcome, t.Summary = Delivered, "delivered to "+to+": "+moved+"; probe: "+p.Text
 	case p.Answered:
+		t.passedOn()
 		t.Summary += "; probe: " + p.Text
 	case t.Packet.Proto == "udp":
 		t.Summary += "; probe: " + p.Text
+	case t.staysInside(p):
+		t.blocked(p.Text + "; its node saw nothing of it, so it does not leave the pod")
 	default:
 		where := "nftables saw it nowhere (a node without chains shows nothing)"
 		if last != "" {
@@ -97,10 +102,20 @@ func (t *Trace) Compare(p Probe) {
 			Place: "probe", Why: p.Text + "; " + where,
 			Mend: "look beyond the nodes: does the destination answer " + proto(t.Packet) + ", and does its answer come back?",
 		}
+		if len(t.Routers) > 0 {
+			t.Fault.Mend = fmt.Sprintf("look at router %s, which plumb cannot look into: has it a route to %s, and one back to %s?", t.routers(), t.Packet.Dst, t.Packet.Src)
+		}
 		if moved != "" {
 			t.Fault.Why, t.Fault.Mend = t.Fault.Why+"; it goes to "+to+": "+moved, "follow it there"
 		}
 		t.Summary = "unanswered: " + t.Fault.Why
+	}
+}
+
+// passedOn leaves no doubt of routers where the probe was answered.
+func (t *Trace) passedOn() {
+	for way := t; way != nil; way = way.Answer {
+		t.Summary = strings.Replace(t.Summary, way.ifRouters(), "", 1)
 	}
 }
 
@@ -130,6 +145,41 @@ func (t *Trace) redirected(p Probe) (how, to string) {
 		}
 	}
 	return "", ""
+}
+
+// blocked: the probe did not come as far as to the chains that are watched. Those of a pod
+// are not, and iptables in its legacy form is none of nftables.
+func (t *Trace) blocked(why string) {
+	place, within := "probe", ""
+	if len(t.Hops) > 0 {
+		place = t.Hops[0].Place
+	}
+	if n := t.first(); n != nil && n.SenderPod != nil {
+		within = "nsenter --net=" + n.SenderPod.NetNS + " "
+	}
+	t.Outcome = Dropped
+	t.Fault = &Fault{Place: place, Why: why, Mend: fmt.Sprintf("look for its rule in a chain at the hook output or postrouting: %[1]snft -a list ruleset; %[1]siptables-legacy-save", within)}
+	t.Summary = "dropped " + at(place) + ": " + why
+}
+
+// first is what the sender's node answered.
+func (t *Trace) first() *facts.Node {
+	for _, h := range t.Hops {
+		if h.Facts != nil {
+			return h.Facts
+		}
+	}
+	return nil
+}
+
+// staysInside says whether a pod's probe was not seen by its own node, whose chains plumb
+// has: then it did not leave the pod. Of TCP the sender is told nothing (tcp_connect).
+func (t *Trace) staysInside(p Probe) bool {
+	n := t.first()
+	if n == nil || n.SenderPod == nil || !n.NFT.Table || len(p.Nodes) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(p.Nodes, func(w Watched) bool { return w.Err != "" || len(w.Seen) > 0 })
 }
 
 func (t *Trace) dropped(node string, s facts.Seen) {

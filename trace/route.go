@@ -15,7 +15,10 @@ func (w *walker) route(l *facts.Lookup) {
 	s := Step{Name: "route", Text: l.Text, Origin: l.Origin}
 	if l.Error != "" {
 		s.Text = l.Error + ": " + l.Words
-		if l.Text != "" {
+		switch {
+		case l.Rule != nil:
+			s.Text = fmt.Sprintf("ip rule %d: %s  (%s)", l.Rule.Priority, l.Rule.Text, l.Error)
+		case l.Text != "":
 			s.Text = l.Text + "  (" + l.Error + ")"
 		}
 	}
@@ -47,13 +50,15 @@ func (w *walker) routed() bool {
 	n := w.n
 	l := &n.Lookup
 	w.route(l)
-	if w.refusedSource() {
+	if w.refusedByRule(l, w.packet.Dst, "") || w.refusedSource() {
 		return false
 	}
 	if n.In != nil && l.Error == "EHOSTUNREACH" && l.Text == "" && !w.forwarding() {
 		return false // the kernel answers so for what it may not forward
 	}
-	w.asWanted()
+	if l.Text != "" || l.Error != "EACCES" && l.Error != "EINVAL" { // else it is refused, and lacks no route
+		w.asWanted()
+	}
 	if l.Error == "" {
 		return true
 	}
@@ -65,7 +70,7 @@ func (w *walker) routed() bool {
 		w.drop(fmt.Sprintf("endpoint %s, which has %s, is pending: %s", e.Name, w.packet.Dst, e.Why), "make the interface, or delete the pod, so that the runtime makes it anew")
 	case l.Type == state.Blackhole && e == nil && l.Proto == state.ProtoPlumb:
 		w.drop(fmt.Sprintf("nobody has %s: the packet ends in the blackhole of the node's podCIDR %s", w.packet.Dst, l.Dst), "check the address; `plumb status` on "+n.Node+" lists who there is")
-	case l.Type == state.Blackhole, l.Error == "EACCES", l.Error == "EHOSTUNREACH" && l.Text != "":
+	case l.Text != "" && (l.Type == state.Blackhole || l.Error == "EACCES" || l.Error == "EHOSTUNREACH"):
 		w.drop("the route is "+l.Text, remove(l))
 	case l.Error == "ENETUNREACH", l.Error == "EHOSTUNREACH":
 		w.drop(fmt.Sprintf("%s has no route to %s", place, w.packet.Dst), w.routeMend())
@@ -100,10 +105,15 @@ func (w *walker) refusedSource() bool {
 	if n.Back.Error == "" {
 		way = "the route back is " + n.Back.Text
 	}
+	if n.Back.Rule != nil {
+		way = fmt.Sprintf("ip rule %d (%s) refuses the way back", n.Back.Rule.Priority, n.Back.Rule.Text)
+	}
 	switch {
 	case filter <= "0" || filter == "1" && n.Back.Error == "" && n.Back.Via.Dev == dev:
 		w.drop(fmt.Sprintf("the kernel takes the packet from %s to %s for a martian", w.packet.Src, w.packet.Dst),
 			"neither may be the node's own address, loopback or multicast here; sysctl net.ipv4.conf.all.log_martians=1 logs such packets")
+	case n.Back.Rule != nil:
+		w.drop(fmt.Sprintf("rp_filter of %s drops packets from %s: %s", dev, w.packet.Src, way), ruleMend(n.Back.Rule, w.packet.Src, ""))
 	case strings.HasPrefix(dev, state.HostEndPrefix):
 		w.drop(fmt.Sprintf("rp_filter of %s drops packets from %s: %s", dev, w.packet.Src, way), "the pod has to send from its own address")
 	default:
@@ -111,6 +121,25 @@ func (w *walker) refusedSource() bool {
 			fmt.Sprintf("mend the route back to %s, or: sysctl -w net.ipv4.conf.%s.rp_filter=2 (loose; the larger of this and of all counts)", w.packet.Src, dev))
 	}
 	return true
+}
+
+// refusedByRule: a policy rule ends the packet before any table is looked into. Plumb
+// makes none.
+func (w *walker) refusedByRule(l *facts.Lookup, dst netip.Addr, within string) bool {
+	if l.Rule == nil {
+		return false
+	}
+	w.drop(fmt.Sprintf("ip rule %d refuses the packet: %s", l.Rule.Priority, l.Rule.Text), ruleMend(l.Rule, dst, within))
+	return true
+}
+
+// ruleMend is how to delete a rule, within a pod's namespace where that is given.
+func ruleMend(r *facts.Rule, like netip.Addr, within string) string {
+	v := ""
+	if like.Is6() {
+		v = "-6 "
+	}
+	return fmt.Sprintf("if it should not: %sip %srule del pref %d %s", within, v, r.Priority, r.Text)
 }
 
 // asWanted compares the kernel's route with the one that plumb wants.
@@ -245,7 +274,8 @@ func remove(l *facts.Lookup) string {
 	}
 	typ := ""
 	if l.Type != state.Unicast {
-		typ = strings.Fields(l.Text)[0] + " "
+		typ, _, _ = strings.Cut(l.Text, " ")
+		typ += " "
 	}
 	return fmt.Sprintf("ip %sroute del %s%s proto %d%s", v, typ, prefix(l.Dst), l.Proto, t)
 }

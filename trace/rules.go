@@ -186,7 +186,9 @@ func (r *reading) fib(t []string) (holds bool, because string, n int) {
 			return false, fmt.Sprintf("%s is routed back to %s", r.packet.Src, r.in), 6
 		}
 		way := "there is no route back to it"
-		if r.n.Back.Text != "" {
+		if rule := r.n.Back.Rule; rule != nil {
+			way = fmt.Sprintf("ip rule %d refuses the way back: %s", rule.Priority, rule.Text)
+		} else if r.n.Back.Text != "" {
 			way = "the route back to it is " + r.n.Back.Text
 		}
 		return true, fmt.Sprintf("source %s is not routed back to %s: %s", r.packet.Src, r.in, way), 6

@@ -6,6 +6,9 @@ package trace
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/plumbnet/plumb/state/desired"
 	"github.com/plumbnet/plumb/trace/facts"
@@ -33,6 +36,7 @@ type Trace struct {
 	Summary  string       `json:"summary"`
 	Fault    *Fault       `json:"fault,omitempty"`
 	Warnings []string     `json:"warnings,omitempty"`
+	Routers  []netip.Addr `json:"routers,omitempty"` // between nodes: what they do is not known
 	// Answer is the way back, where the packet arrives at something of the cluster.
 	Answer *Trace `json:"answer,omitempty"`
 	Probe  *Probe `json:"probe,omitempty"` // a real packet, where one was sent
@@ -107,13 +111,32 @@ func Follow(ctx context.Context, f *desired.File, from Start, to string, p facts
 	}
 	t.Answer = back.t
 	if back.t.OK() {
-		t.Summary += "; the answer comes back"
+		t.Summary += "; the answer comes back" + back.t.ifRouters()
 		t.Warnings = append(t.Warnings, back.t.Warnings...)
 		return t, nil
 	}
 	t.Outcome, t.Fault = Unanswered, back.t.Fault
 	t.Summary = "the packet arrives, but its answer is dropped " + at(back.t.Fault.Place) + ": " + back.t.Fault.Why
 	return t, nil
+}
+
+// ifRouters is what a summary leaves open: the nodes can be asked, and no router.
+func (t *Trace) ifRouters() string {
+	switch len(t.Routers) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf(", if router %s passes it on", t.Routers[0])
+	}
+	return ", if routers " + t.routers() + " pass it on"
+}
+
+func (t *Trace) routers() string {
+	var names []string
+	for _, r := range t.Routers {
+		names = append(names, r.String())
+	}
+	return strings.Join(names, " and ")
 }
 
 func at(place string) string { return "at " + place }

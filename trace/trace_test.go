@@ -62,9 +62,20 @@ func b() *facts.Node {
 	e := &facts.Endpoint{Endpoint: state.Endpoint{ID: "file/vm", Name: "vm", Interface: "tap0", Addresses: []netip.Addr{netip.MustParseAddr("10.244.2.9")}}, State: "wired", Origin: "plumb.yaml:15"}
 	return &facts.Node{
 		Node: "n2", Sysctl: map[string]string{"net/ipv4/conf/eth0/forwarding": "1"}, NFT: facts.NFT{Table: true}, Receiver: e,
-		In:     &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02"},
-		Lookup: facts.Lookup{Text: "10.244.2.9 dev tap0", Dst: netip.MustParsePrefix("10.244.2.9/32"), Type: state.Unicast, Proto: state.ProtoPlumb, Via: state.NextHop{Dev: "tap0"}},
-		Out:    &facts.Device{Name: "tap0", Up: true, Carrier: true, MTU: 1500},
+		In:      &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02"},
+		Uplinks: []facts.Device{{Name: "eth0", Up: true, Carrier: true, MTU: 1500, MAC: "02:00:00:00:00:02", Addresses: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/24")}}},
+		Lookup:  facts.Lookup{Text: "10.244.2.9 dev tap0", Dst: netip.MustParsePrefix("10.244.2.9/32"), Type: state.Unicast, Proto: state.ProtoPlumb, Via: state.NextHop{Dev: "tap0"}},
+		Out:     &facts.Device{Name: "tap0", Up: true, Carrier: true, MTU: 1500},
+	}
+}
+
+// ipip puts the packet from a to b into a tunnel.
+func ipip(a, b *facts.Node) {
+	wire := *a.Out
+	a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Via: state.NextHop{Dev: "eth0"}}, Out: &wire, Neighbour: a.Neighbour}
+	a.Neighbour = nil
+	for _, d := range []*facts.Device{a.Out, b.In} {
+		d.Name, d.Kind, d.MTU, d.MAC = "plumb-ipip", "ipip", 1480, ""
 	}
 }
 
@@ -110,7 +121,39 @@ func TestFollow(t *testing.T) {
 		{"prohibited", "static", func(a, _ *facts.Node) {
 			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied", Text: "prohibit 10.244.2.0/24", Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: 8, Proto: 4, Table: 100}
 		}, "mend: ip route del prohibit 10.244.2.0/24 proto 4 table 100", ""},
+		{"a rule that prohibits", "static", func(a, _ *facts.Node) {
+			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied", Rule: &facts.Rule{Priority: 9, Text: "from all to 10.244.2.9 prohibit"}}
+		}, "dropped at node n1: ip rule 9 refuses the packet: from all to 10.244.2.9 prohibit; mend: if it should not: ip rule del pref 9 from all to 10.244.2.9 prohibit", "x route ip rule 9: from all to 10.244.2.9 prohibit (EACCES)"},
+		{"prohibited by nobody knows what", "static", func(a, _ *facts.Node) {
+			a.Lookup = facts.Lookup{Error: "EACCES", Words: "permission denied"}
+		}, "dropped at node n1: the kernel gives no route: permission denied", ""},
+		{"a rule for the tunnel", "bgp", func(a, _ *facts.Node) {
+			a.Out.Kind = "ipip"
+			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Error: "EINVAL", Words: "invalid argument", Rule: &facts.Rule{Priority: 9, Text: "from 172.18.0.1 blackhole"}}}
+		}, "dropped at node n1: ip rule 9 refuses the packet: from 172.18.0.1 blackhole", ""},
+		{"a rule for the way back", "bgp", func(_, b *facts.Node) {
+			b.Lookup = facts.Lookup{Error: "EINVAL", Words: "invalid argument"}
+			b.Back = facts.Lookup{Error: "EINVAL", Rule: &facts.Rule{Priority: 9, Text: "from all to 172.18.0.1 blackhole"}}
+			b.Sysctl["net/ipv4/conf/all/rp_filter"] = "1"
+		}, "rp_filter of eth0 drops packets from 172.18.0.1: ip rule 9 (from all to 172.18.0.1 blackhole) refuses the way back; mend: if it should not: ip rule del pref 9 from all to 172.18.0.1 blackhole", ""},
 		{"next hop of nobody", "static", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "dropped at node n1: the packet goes to 172.18.0.77 on eth0, which is no node; but 10.244.2.9 is a pod's address, of node n2", ""},
+		{"by a router", "bgp", func(a, _ *facts.Node) { a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77") }, "delivered to vm, if router 172.18.0.77 passes it on; the answer comes back", "next through router 172.18.0.77, which plumb cannot look into node n2"},
+		{"by a router that is not there", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77")
+			a.Neighbour = &facts.Neighbour{Addr: a.Lookup.Via.Gateway, Dev: "eth0", State: "FAILED"}
+		}, "dropped at node n1: 172.18.0.77 does not answer on eth0 (FAILED)", ""},
+		{"a route of the host's own by a router", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway, a.Lookup.Proto = netip.MustParseAddr("172.18.0.77"), 4
+		}, "dropped at node n1: the packet goes to 172.18.0.77 on eth0, which is no node; but 10.244.2.9 is a pod's address, of node n2", ""},
+		{"by another router than plumb's", "bgp", func(a, _ *facts.Node) {
+			a.Lookup.Via.Gateway = netip.MustParseAddr("172.18.0.77")
+			r := state.NewRoute(a.Lookup.Dst, state.TableMain, state.ProtoBGP, state.NextHop{Gateway: netip.MustParseAddr("172.18.0.78"), Dev: "eth0"})
+			a.Want = &facts.Wanted{Route: r, Text: state.String(r), Origin: "bgp tor"}
+		}, "in place of plumb's route 10.244.2.0/24 via 172.18.0.78 dev eth0 proto plumb-bgp (bgp tor)", ""},
+		{"a tunnel by a router", "bgp", func(a, b *facts.Node) {
+			a.Out.Kind, a.Out.MTU, b.In.Kind = "ipip", 1480, "ipip"
+			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Lookup: facts.Lookup{Via: state.NextHop{Gateway: netip.MustParseAddr("172.18.0.77"), Dev: "eth0"}}}
+		}, "delivered to vm, if router 172.18.0.77 passes it on; the answer comes back", "through router 172.18.0.77"},
 		{"several next hops", "bgp", func(a, _ *facts.Node) { a.Lookup.Hops = 2 }, "delivered to vm", "(of these, for this packet: via 172.18.0.2 dev eth0)"},
 		{"no carrier", "bgp", func(a, _ *facts.Node) { a.Out.Carrier = false }, "dropped at node n1: device eth0 has no carrier", "eth0 up, no carrier"},
 		{"martian", "bgp", func(_, b *facts.Node) {
@@ -122,6 +165,16 @@ func TestFollow(t *testing.T) {
 			b.Back = facts.Lookup{Error: "ENETUNREACH"}
 			b.Sysctl["net/ipv4/conf/all/rp_filter"] = "2"
 		}, "dropped at node n2: rp_filter of eth0 drops packets from 172.18.0.1: there is no route back", ""},
+		{"forwarding off on the uplink", "bgp", func(_, b *facts.Node) {
+			b.Sysctl = map[string]string{"net/ipv4/conf/eth0/forwarding": "0", "net/ipv4/ip_forward": "1"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.conf.eth0.forwarding = 0); mend: sysctl -w net.ipv4.conf.eth0.forwarding=1 (plumb sets no parameters of eth0", ""},
+		{"forwarding off", "bgp", func(_, b *facts.Node) {
+			b.Sysctl = map[string]string{"net/ipv4/conf/eth0/forwarding": "0", "net/ipv4/ip_forward": "0"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.ip_forward = 0); mend: `plumb apply` puts it right", ""},
+		{"forwarding off on the tunnel", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Sysctl = map[string]string{"net/ipv4/conf/plumb-ipip/forwarding": "0", "net/ipv4/ip_forward": "1"}
+		}, "dropped at node n2: forwarding is off (net.ipv4.conf.plumb-ipip.forwarding = 0); mend: `plumb apply` puts it right", ""},
 		{"nftables unreadable", "bgp", func(_, b *facts.Node) { b.NFT.Err = "CAP_NET_ADMIN is missing" }, "delivered to vm", "! forward not known: CAP_NET_ADMIN is missing"},
 		{"a rule nobody knows", "bgp", func(_, b *facts.Node) {
 			b.NFT.Chains = []state.Chain{{Name: "x", Type: "filter", Hook: "forward"}}
@@ -144,6 +197,30 @@ func TestFollow(t *testing.T) {
 			a.Tunnel = &facts.Tunnel{Outer: packet("172.18.0.1", "172.18.0.2", "ipip", 0), Out: &facts.Device{Name: "eth0", Up: true, Carrier: true, MTU: 1500}}
 			b.In.Kind = "ipip"
 		}, "delivered to vm", "with 20 bytes of its header a full packet does not fit eth0 (mtu 1500)"},
+		{"tunnel's far end without its address", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks = nil
+		}, "dropped at node n2: no device of n2 has the address 172.18.0.2", ""},
+		{"tunnel's far end down", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].Up = false
+		}, "dropped at node n2: device eth0 is down", ""},
+		{"tunnel to another MAC address", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			a.Tunnel.Neighbour.MAC = "02:00:00:00:00:03"
+		}, "dropped at node n2: node n1 sends to 02:00:00:00:00:03, and eth0 has 02:00:00:00:00:02", ""},
+		{"tunnel to an address on the loopback device", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].Name, b.Uplinks[0].MAC, b.Uplinks[0].MTU = "lo", "00:00:00:00:00:00", 65536
+		}, "delivered to vm; the answer comes back", ""},
+		{"tunnel by a router to another MTU", "bgp", func(a, b *facts.Node) { // which tells the sender
+			ipip(a, b)
+			a.Tunnel.Lookup.Via.Gateway, b.Uplinks[0].MTU = netip.MustParseAddr("172.18.0.77"), 1400
+		}, "delivered to vm, if router 172.18.0.77 passes it on", ""},
+		{"tunnel to another MTU", "bgp", func(a, b *facts.Node) {
+			ipip(a, b)
+			b.Uplinks[0].MTU = 1400
+		}, "dropped at node n2: packets of more than 1380 bytes vanish: eth0 of node n1 has mtu 1500, and sends to eth0 with mtu 1400, of which the tunnel's header takes 20; mend: give both ends the same: ip link set eth0 mtu 1500", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n1, n2 := a(), b()
@@ -192,9 +269,11 @@ func TestCompare(t *testing.T) {
 		{"silent", true, Probe{Sent: facts.Sent{Text: "no answer within 1s"}, Nodes: []Watched{{Node: "n2", Seen: []facts.Seen{{Verdict: "accept"}}}}}, false, "unanswered: no answer within 1s; nftables dropped it nowhere, and saw it last on node n2", true},
 		{"UDP", true, Probe{Sent: facts.Sent{Text: "sent; of UDP no answer is expected"}}, true, "delivered; probe: sent; of UDP no answer is expected", false},
 		{"not sent", true, Probe{Err: "not permitted"}, false, "delivered", false},
+		{"blocked by iptables on the node", true, Probe{Sent: facts.Sent{Text: "not sent", Blocked: true}}, true, "dropped at node n1: the sender's own netfilter drops the probe", true},
+		{"blocked by a rule that was seen", true, Probe{Sent: facts.Sent{Text: "not sent", Blocked: true}, Nodes: []Watched{{Node: "n1", Seen: []facts.Seen{drop}}}}, false, "dropped at node n1: nftables chain ip filter FORWARD drops the probe: ip daddr 10.244.2.9 drop", true},
 		{"as foretold", false, Probe{Sent: facts.Sent{Text: "no answer within 1s"}}, false, "dropped", true},
 	} {
-		r := &Trace{Outcome: Delivered, Summary: "delivered", Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0)}
+		r := &Trace{Outcome: Delivered, Summary: "delivered", Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0), Hops: []Hop{{Place: "node n1"}}}
 		if !c.ok {
 			r.Outcome, r.Summary = Dropped, "dropped"
 		}
@@ -205,6 +284,29 @@ func TestCompare(t *testing.T) {
 		if r.Summary != c.want || r.OK() == c.bad {
 			t.Errorf("%s: %s: %s\nwant %s", c.name, r.Outcome, r.Summary, c.want)
 		}
+	}
+}
+
+// An answer to a probe is more than what the nodes can tell of a router between them.
+func TestCompareByRouters(t *testing.T) {
+	router := []netip.Addr{netip.MustParseAddr("172.18.0.77")}
+	made := func() *Trace {
+		r := &Trace{Outcome: Delivered, Packet: packet("10.244.1.1", "10.244.2.9", "icmp", 0), Routers: router, Answer: &Trace{Routers: append(router, router[0].Next())}}
+		r.Summary = "delivered" + r.ifRouters() + "; the answer comes back" + r.Answer.ifRouters()
+		return r
+	}
+	r := made()
+	if want := "delivered, if router 172.18.0.77 passes it on; the answer comes back, if routers 172.18.0.77 and 172.18.0.78 pass it on"; r.Summary != want {
+		t.Errorf("%s\nwant %s", r.Summary, want)
+	}
+	r.Compare(Probe{Sent: facts.Sent{Answered: true, Text: "echo reply after 1ms"}})
+	if want := "delivered; the answer comes back; probe: echo reply after 1ms"; r.Summary != want {
+		t.Errorf("%s\nwant %s", r.Summary, want)
+	}
+	r = made()
+	r.Compare(Probe{Sent: facts.Sent{Text: "no answer within 1s"}})
+	if want := "look at router 172.18.0.77, which plumb cannot look into: has it a route to 10.244.2.9, and one back to 10.244.1.1?"; r.OK() || r.Fault.Mend != want {
+		t.Errorf("%+v\nwant %s", r.Fault, want)
 	}
 }
 

@@ -34,6 +34,9 @@ func (w *walker) intoTunnel() *step {
 	}
 	w.say(Step{Name: "tunnel", Text: fmt.Sprintf("%s > %s  (%s)", t.Outer.Src, t.Outer.Dst, how)})
 	w.route(&t.Lookup)
+	if w.refusedByRule(&t.Lookup, t.Outer.Dst, "") {
+		return nil
+	}
 	if t.Lookup.Error != "" {
 		w.drop(fmt.Sprintf("there is no route to the tunnel's other end %s: %s", t.Outer.Dst, t.Lookup.Words), "give the node a route to "+t.Outer.Dst.String())
 		return nil
@@ -44,8 +47,7 @@ func (w *walker) intoTunnel() *step {
 	if o := t.Out; o != nil {
 		w.device("out", o)
 		switch {
-		case !o.Missing && !o.Up:
-			w.drop("device "+o.Name+" is down", "ip link set "+o.Name+" up")
+		case !o.Missing && !w.stands(o):
 			return nil
 		case !o.Missing && o.MTU > 0 && d.MTU+overhead(d, t.Outer) > o.MTU:
 			w.warn("%s: %s has mtu %d, and with %d bytes of its header a full packet does not fit %s (mtu %d)", w.hop.Place, d.Name, d.MTU, overhead(d, t.Outer), o.Name, o.MTU)
@@ -64,7 +66,12 @@ func (w *walker) intoTunnel() *step {
 		w.drop(fmt.Sprintf("%s does not answer on %s (%s)", nb.Addr, nb.Dev, nb.State), "is "+node+" up, and its uplink?")
 		return nil
 	}
-	w.outer = &inTunnel{packet: t.Outer, dev: *d, mac: t.MAC}
+	if router := t.Lookup.Via.Gateway; router.IsValid() {
+		if _, ok := w.nodeWith(router); !ok {
+			w.through(router)
+		}
+	}
+	w.outer = &inTunnel{packet: t.Outer, dev: *d, mac: t.MAC, wire: w.below()}
 	outer := t.Outer
 	return &step{node, facts.Question{Packet: w.packet, Dev: d.Name, Outer: &outer}}
 }
@@ -72,12 +79,24 @@ func (w *walker) intoTunnel() *step {
 // outOfTunnel looks at whether the node takes what was sent to it in a tunnel.
 func (w *walker) outOfTunnel(o *inTunnel) bool {
 	n, d := w.n, w.n.In
-	in := ""
+	var wire *facts.Device
 	for i := range n.Uplinks {
 		if n.Uplinks[i].Has(o.packet.Dst) {
-			in = n.Uplinks[i].Name
-			w.device("in", &n.Uplinks[i])
+			wire = &n.Uplinks[i]
 		}
+	}
+	in := ""
+	if wire != nil {
+		in = wire.Name
+		w.device("in", wire)
+	}
+	switch {
+	case n.NotAsked != "":
+	case wire == nil:
+		w.noAddress(o.packet.Dst)
+		return false
+	case !w.stands(wire), o.wire != nil && !w.sameWire(o.wire, wire):
+		return false
 	}
 	if !w.chain("prerouting", in, "", o.packet) || !w.chain("input", in, "", o.packet) {
 		return false

@@ -37,17 +37,11 @@ type walker struct {
 	whyNot       string // why no rule of the chain read last matched
 }
 
-// wire is a device that the packet left by, and whom it was sent to.
-type wire struct {
-	place string
-	dev   facts.Device
-	to    *facts.Neighbour
-}
-
 type inTunnel struct {
 	packet facts.Packet
 	dev    facts.Device
 	mac    string
+	wire   *wire // that it is sent by; nil: by a router, or by what is not known
 }
 
 // follow goes from hop to hop. It gives where the packet ended, if that is a place
@@ -169,6 +163,7 @@ func (w *walker) arrive(o Outcome, text string) {
 		}
 		w.t.Summary += ", if " + strings.Join(w.unasked, " and ") + are + " as the file has it"
 	}
+	w.t.Summary += w.t.ifRouters()
 	for _, s := range w.suspects {
 		w.warn("%s: %s; %s", s.Place, s.Why, s.Mend)
 	}
@@ -225,6 +220,8 @@ func (w *walker) podRoute(e *facts.Endpoint, p *facts.Pod) bool {
 		return false
 	case !d.Up:
 		w.drop(d.Name+" in the pod is down", inPod+"ip link set "+d.Name+" up, or "+anew)
+		return false
+	case w.refusedByRule(l, w.packet.Dst, inPod):
 		return false
 	case l.Error != "":
 		gw, v := "169.254.1.1", ""

@@ -94,6 +94,36 @@ func brokenRoutes() []broken {
 			place: "node n2", why: "no device of n2 has the address 172.18.0.2",
 		},
 		{
+			name: "rule that prohibits", at: "n1", to: "b1",
+			how: "ip rule add from 10.244.1.10 prohibit pref 77", mend: "ip rule del pref 77 from 10.244.1.10 prohibit",
+			place: "node n1", why: "ip rule 77 refuses the packet: from 10.244.1.10 prohibit", says: "ip rule del pref 77 from 10.244.1.10 prohibit",
+		},
+		{
+			name: "IPv6 rule that prohibits", at: "n1", to: "b1", args: "-6",
+			how: "ip -6 rule add from fd00:10:244:1::a prohibit pref 77", mend: "ip -6 rule del pref 77 from fd00:10:244:1::a prohibit",
+			place: "node n1", why: "ip rule 77 refuses the packet: from fd00:10:244:1::a prohibit", says: "ip -6 rule del pref 77 from fd00:10:244:1::a prohibit",
+		},
+		{
+			name: "rule that is a blackhole", at: "n2", to: "b1",
+			how: "ip rule add to 10.244.2.0/24 iif eth0 ipproto icmp blackhole pref 77", mend: "ip rule del pref 77 from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole",
+			place: "node n2", why: "ip rule 77 refuses the packet: from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole", says: "ip rule del pref 77 from all to 10.244.2.0/24 iif eth0 ipproto icmp blackhole",
+		},
+		{
+			name: "rule that makes unreachable", at: "n1", to: "b1",
+			how: "ip rule add to 10.244.2.10 unreachable pref 77", mend: "ip rule del pref 77 from all to 10.244.2.10 unreachable",
+			place: "node n1", why: "ip rule 77 refuses the packet: from all to 10.244.2.10 unreachable", says: "ip rule del pref 77 from all to 10.244.2.10 unreachable",
+		},
+		{
+			name: "rule against the way back", at: "n1", to: "b1",
+			how: "ip rule add to 10.244.1.10 prohibit pref 77", mend: "ip rule del pref 77 from all to 10.244.1.10 prohibit",
+			place: "node n1", why: "is not routed back to " + a1 + ": ip rule 77 refuses the way back: from all to 10.244.1.10 prohibit", says: "ip rule del pref 77 from all to 10.244.1.10 prohibit",
+		},
+		{
+			name: "rule in the pod", at: "a1", to: "b1",
+			how: "ip rule add to 10.244.2.10 blackhole pref 77", mend: "ip rule del pref 77 from all to 10.244.2.10 blackhole",
+			place: "pod default/a1", why: "ip rule 77 refuses the packet: from all to 10.244.2.10 blackhole", says: "nsenter --net=/run/netns/a1 ip rule del pref 77",
+		},
+		{
 			name: "no default route", at: "n1", to: "203.0.113.10",
 			how: "ip route del default", mend: "ip route add default via 172.18.0.254",
 			place: "node n1", why: "node n1 has no route to 203.0.113.10", says: "default route",
@@ -151,6 +181,26 @@ func brokenDevices() []broken {
 			place: "node n2", why: "node n1 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del 172.18.0.2 dev eth0",
 		},
 		{
+			name: "another MAC address for the pod", at: "n2", to: "b1",
+			how: "ip neigh replace 10.244.2.10 lladdr 02:00:00:00:00:99 nud permanent dev " + b1, mend: "ip neigh del 10.244.2.10 dev " + b1,
+			place: "pod default/b1", why: "node n2 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del 10.244.2.10 dev " + b1,
+		},
+		{
+			name: "another MAC address for the IPv6 pod", at: "n2", to: "b1", args: "-6",
+			how: "ip neigh replace fd00:10:244:2::a lladdr 02:00:00:00:00:99 nud permanent dev " + b1, mend: "ip neigh del fd00:10:244:2::a dev " + b1,
+			place: "pod default/b1", why: "node n2 sends to 02:00:00:00:00:99, and eth0 has ", says: "ip neigh del fd00:10:244:2::a dev " + b1,
+		},
+		{
+			name: "MTU smaller in the pod", at: "b1", to: "b1", args: "--size 1400", noPing: true,
+			how: "ip link set eth0 mtu 1300", mend: "ip link set eth0 mtu 1500",
+			place: "pod default/b1", why: "packets of more than 1300 bytes vanish: " + b1 + " of node n2 has mtu 1500, and sends to eth0 with mtu 1300", says: "nsenter --net=/run/netns/b1 ip link set eth0 mtu 1500",
+		},
+		{
+			name: "MTU smaller in the pod, and a packet that fits", at: "b1", to: "b1", args: "--size 1200", arrives: true, noPing: true,
+			how: "ip link set eth0 mtu 1300", mend: "ip link set eth0 mtu 1500",
+			warns: "packets of more than 1300 bytes vanish",
+		},
+		{
 			name: "host end down", at: "n1", to: "b1",
 			how:   "ip link set " + a1 + " down",
 			mend:  "ip link set " + a1 + " up; ip route replace 10.244.1.10 dev " + a1 + " scope link proto 112; ip -6 route replace fd00:10:244:1::a dev " + a1 + " proto 112",
@@ -202,6 +252,11 @@ func brokenRules() []broken {
 			place: "node n1", why: "forwarding is off (net.ipv4.conf." + a1 + ".forwarding = 0)", says: "sysctl -w net.ipv4.conf." + a1 + ".forwarding=1",
 		},
 		{
+			name: "forwarding off on the uplink", at: "n2", to: "b1",
+			how: "echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding", mend: "echo 1 >/proc/sys/net/ipv4/conf/eth0/forwarding",
+			place: "node n2", why: "forwarding is off (net.ipv4.conf.eth0.forwarding = 0)", says: "sysctl -w net.ipv4.conf.eth0.forwarding=1 (plumb sets no parameters of eth0",
+		},
+		{
 			name: "forwarding off on the other node", at: "n2", to: "b1",
 			how: "echo 0 >/proc/sys/net/ipv4/ip_forward", mend: "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/" + b1 + "/rp_filter",
 			place: "node n2", why: "forwarding is off (net.ipv4.ip_forward = 0)", says: "sysctl -w net.ipv4.ip_forward=1",
@@ -227,6 +282,24 @@ func brokenRules() []broken {
 			how:   "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; policy drop; }'",
 			mend:  "nft add rule inet fw forward ip6 daddr fd00:10:244:2::a accept; nft delete table inet fw",
 			place: "node n1", why: "nftables chain inet fw forward drops the probe: its policy is drop", says: "nft add rule inet fw forward ip6 daddr fd00:10:244:2::a accept",
+		},
+		{
+			name: "foreign nft rule that drops what the node sends", at: "n1", from: "n1", to: "b1", args: "--live",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "node n1", why: "nftables chain inet fw output drops the probe: ip daddr 10.244.2.10 drop", says: "nft delete rule inet fw output handle 2",
+		},
+		{
+			name: "nft rule in the pod", at: "a1", to: "b1", args: "--live",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "pod default/a1", why: "the sender's own netfilter drops the probe", says: "nsenter --net=/run/netns/a1 nft -a list ruleset",
+		},
+		{
+			name: "nft rule in the pod, of which TCP is told nothing", at: "a1", to: "b1", args: "--live --proto tcp --port 80",
+			how:   "nft add table inet fw; nft 'add chain inet fw output { type filter hook output priority 0; }'; nft add rule inet fw output ip daddr 10.244.2.10 drop",
+			mend:  "nft delete table inet fw",
+			place: "pod default/a1", why: "no answer within 1s; its node saw nothing of it, so it does not leave the pod", says: "nsenter --net=/run/netns/a1 nft -a list ruleset",
 		},
 		{
 			name: "foreign nft rule that drops the answer", at: "n1", to: "b1", args: "--live --proto tcp --port 80",

@@ -90,6 +90,65 @@ func TestTraceThroughTunnels(t *testing.T) {
 	})
 }
 
+// What is wrong between two nodes of one wire, below their tunnel.
+func TestTraceBelowTunnels(t *testing.T) {
+	t.Parallel()
+	nstest.Run(t, func(t *testing.T) {
+		const always = ", encapsulation: vxlan"
+		f := newFabric(t)
+		for _, n := range fabricNodes {
+			f.save(n, fabricState(always, always))
+		}
+		f.start()
+		for _, c := range []struct{ name, at, how, mend, args, place, why, says string }{
+			{
+				"another MAC address", "n1", "ip neigh replace 172.18.1.12 lladdr 02:00:00:00:00:99 nud permanent dev eth0", "ip neigh del 172.18.1.12 dev eth0", "",
+				"node n2", "node n1 sends to 02:00:00:00:00:99, and eth0 has ", "on node n1: ip neigh del 172.18.1.12 dev eth0",
+			},
+			{
+				"another MAC address, IPv6", "n1", "ip neigh replace fc00:1::12 lladdr 02:00:00:00:00:99 nud permanent dev eth0", "ip neigh del fc00:1::12 dev eth0", "-6",
+				"node n2", "node n1 sends to 02:00:00:00:00:99, and eth0 has ", "on node n1: ip neigh del fc00:1::12 dev eth0",
+			},
+			{
+				"MTU smaller at the far end", "n2", "ip link set eth0 mtu 1400", "ip link set eth0 mtu 1500", "",
+				"node n2", "packets of more than 1350 bytes vanish: eth0 of node n1 has mtu 1500, and sends to eth0 with mtu 1400, of which the tunnel's header takes 50", "ip link set eth0 mtu 1500",
+			},
+			{
+				"the far end's address is gone", "n2", "ip addr del 172.18.1.12/24 dev eth0", "ip addr add 172.18.1.12/24 dev eth0; ip route replace default via 172.18.1.1", "",
+				"node n2", "no device of n2 has the address 172.18.1.12", "ip address add 172.18.1.12",
+			},
+		} {
+			f.sh(c.at, c.how)
+			args := append([]string{"p1", "p2"}, strings.Fields(c.args)...)
+			f.eventually(c.name, func() error {
+				r, text := f.trace(args...)
+				if r.OK() || r.Fault.Place != c.place || !strings.Contains(r.Fault.Why, c.why) || !strings.Contains(r.Fault.Mend, c.says) {
+					return errors.New(text)
+				}
+				return nil
+			})
+			to, size := pod4("n2"), ""
+			if strings.Contains(c.name, "MTU") {
+				size = "-s 1370 -M do " // within n1's tunnel, and its answer would be told
+			}
+			if c.args != "" {
+				to = pod6("n2")
+			}
+			if out, err := f.try("p1", "ping -n -c1 -W1 "+size+to); err == nil {
+				t.Errorf("%s: traced so, and a ping: %s", c.name, out)
+			}
+			f.sh(c.at, c.mend)
+			f.eventually(c.name+", mended", func() error {
+				r, text := f.trace(args...)
+				if !r.OK() || len(r.Warnings) > 0 {
+					return errors.New(text)
+				}
+				return f.ping("p1", patience, to)
+			})
+		}
+	})
+}
+
 // traceThroughIPIP: the same through IPIP, with what is wrong where only one side has it.
 func (f *fabric) traceThroughIPIP() {
 	f.t.Helper()

@@ -2,6 +2,7 @@ package path
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -96,6 +97,76 @@ func TestRoute(t *testing.T) {
 		}
 		if l := p.Route(context.Background(), to("1.1.1.1"), "nosuch", ""); l.Error != "ENODEV" {
 			t.Errorf("no device: %+v", l)
+		}
+	})
+}
+
+// A packet that is refused without a word: by which rule, or by which route of the
+// tables that rules look into. Rules that do not match it are not named.
+func TestRules(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		wire(t)
+		nstest.Sh(t, `
+			echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+			ip link add in0 type veth peer name in1; ip link set in0 up; ip link set in1 up
+			ip route add 10.0.0.0/24 dev in0; ip -6 route add fd00::/64 dev in0
+			ip route add default via 192.0.2.2; ip -6 route add default via 2001:db8::2
+			ip route add blackhole 10.9.0.0/16
+			ip route add prohibit 10.8.0.0/16 table 77; ip route add throw 10.7.0.0/16 table 77; ip route add 10.6.0.0/16 via 192.0.2.2 table 77
+			echo 1 >/proc/sys/net/ipv4/conf/in0/rp_filter`)
+		p := open(t)
+		for _, c := range []struct{ rules, packet, want string }{
+			{"from 10.0.0.5 prohibit", "10.0.0.5 1.1.1.1 in0", "EACCES, rule 50: from 10.0.0.5 prohibit"},
+			{"from 10.0.0.5 blackhole", "10.0.0.5 1.1.1.1 in0", "EINVAL, rule 50: from 10.0.0.5 blackhole"},
+			{"from 10.0.0.5 unreachable", "10.0.0.5 1.1.1.1 in0", "ENETUNREACH, rule 50: from 10.0.0.5 unreachable"},
+			{"from fd00::5 prohibit", "fd00::5 2001:db8:9::1 in0", "EACCES, rule 50: from fd00::5 prohibit"},
+			{"from fd00::/64 to 2001:db8:9::/48 blackhole", "fd00::5 2001:db8:9::1 in0", "EINVAL, rule 50: from fd00::/64 to 2001:db8:9::/48 blackhole"},
+			{"to 2001:db8:9::1 unreachable", "- 2001:db8:9::1 -", "ENETUNREACH, rule 50: from all to 2001:db8:9::1 unreachable"},
+			{"not from 10.0.0.6 iif in0 ipproto tcp dport 80 sport 1-9 prohibit", "10.0.0.5 1.1.1.1 in0 tcp", "EACCES, rule 50: not from 10.0.0.6 iif in0 ipproto tcp sport 1-9 dport 80 prohibit"},
+			{"iif in0 ipproto tcp dport 80 sport 40000-40001 prohibit", "10.0.0.5 1.1.1.1 in0 tcp", "EACCES, rule 50: from all iif in0 ipproto tcp sport 40000-40001 dport 80 prohibit"},
+			{"iif lo uidrange 0-7 prohibit", "- 1.1.1.1 -", "EACCES, rule 50: from all iif lo uidrange 0-7 prohibit"},
+			{"not fwmark 0x1/0xff prohibit", "- 1.1.1.1 -", "EACCES, rule 50: not from all fwmark 0x1/0xff prohibit"},
+			{"fwmark 1 prohibit; tos 0x10 prohibit; iif in1 prohibit; from 10.0.0.6 prohibit; dport 81 prohibit; oif in0 prohibit; iif in0 blackhole", "10.0.0.5 1.1.1.1 in0", "EINVAL, rule 56: from all iif in0 blackhole"},
+			{"goto 60; prohibit; prohibit; from all nop; prohibit; lookup 99; lookup 77; lookup 99; lookup 99; lookup 99; blackhole", "10.0.0.5 1.1.1.1 in0", "EINVAL, rule 60: from all blackhole"},
+			{"lookup 77; prohibit", "10.0.0.5 10.7.0.1 in0", "EACCES, rule 51: from all prohibit"}, // throw goes on
+			{"lookup main suppress_prefixlength 0; prohibit", "10.0.0.5 1.1.1.1 in0", "EACCES, rule 51: from all prohibit"},
+			{"lookup 77; prohibit", "10.0.0.5 10.8.0.1 in0", "EACCES, route prohibit 10.8.0.0/16 table 77"},
+			{"lookup 77; prohibit", "10.0.0.5 10.9.0.1 in0", "EACCES, rule 51: from all prohibit"}, // not main's blackhole
+			{"lookup 77; prohibit", "10.0.1.5 10.6.0.1 in0", "EINVAL|EXDEV"},                       // rp_filter
+			{"from 10.0.0.6 blackhole", "10.0.1.5 1.1.1.1 in0", "EINVAL|EXDEV"},
+			{"", "10.0.0.5 10.9.0.1 in0", "EINVAL, route blackhole 10.9.0.0/16"},
+		} {
+			f := strings.Fields(c.packet)
+			q := to(f[1])
+			q.Src, _ = netip.ParseAddr(f[0])
+			if len(f) > 3 {
+				q.Proto, q.SrcPort, q.DstPort = f[3], 40000, 80
+			}
+			six := map[bool]string{true: "-6 "}[q.Dst.Is6()]
+			var script strings.Builder
+			pref := 50
+			for r := range strings.SplitSeq(c.rules, ";") {
+				if r != "" {
+					fmt.Fprintf(&script, "ip %srule add pref %d %s\n", six, pref, r)
+					pref++
+				}
+			}
+			nstest.Sh(t, script.String())
+			l := p.Route(context.Background(), q, strings.TrimPrefix(f[2], "-"), "")
+			got := l.Error
+			if l.Rule != nil {
+				got += fmt.Sprintf(", rule %d: %s", l.Rule.Priority, l.Rule.Text)
+				if out := nstest.Sh(t, fmt.Sprintf("ip %srule del pref %d %s; echo deleted", six, l.Rule.Priority, l.Rule.Text)); out != "deleted" {
+					t.Errorf("%s: ip says %s", l.Rule.Text, out)
+				}
+			}
+			if l.Text != "" {
+				got += ", route " + l.Text
+			}
+			if !slices.Contains(strings.Split(c.want, "|"), got) {
+				t.Errorf("%s, packet %s: %s\nwant %s", c.rules, c.packet, got, c.want)
+			}
+			nstest.Sh(t, fmt.Sprintf("for i in $(seq 50 %d); do ip %srule del pref $i 2>/dev/null || true; done", pref, six))
 		}
 	})
 }
@@ -204,6 +275,8 @@ func TestSend(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		n := wire(t)
 		n.Sh("ip addr add 192.0.2.5/32 dev eth0; nft add table ip f; nft \"add chain ip f in { type filter hook input priority 0; }\"; nft add rule ip f in ip daddr 192.0.2.5 drop")
+		nstest.Sh(t, "nft add table inet f; nft 'add chain inet f out { type filter hook output priority 0; }'; nft add rule inet f out ip daddr 192.0.2.6 drop; nft add rule inet f out ip6 daddr 2001:db8::6 drop")
+		const blocked = "not sent: the sender's own netfilter drops it (operation not permitted)"
 		// A device that has just come up may lose the first packets; an emulated one does.
 		for _, a := range []string{"192.0.2.2", "2001:db8::2"} {
 			for range 10 {
@@ -225,9 +298,12 @@ func TestSend(t *testing.T) {
 			{to("192.0.2.5"), false, "no answer within 1s"},
 			{facts.Packet{Dst: netip.MustParseAddr("192.0.2.5"), Proto: "tcp", DstPort: 9}, false, "no answer within 1s"},
 			{to("198.51.100.1"), false, "not sent, or refused on the way: network is unreachable"},
+			{to("192.0.2.6"), false, blocked},
+			{facts.Packet{Dst: netip.MustParseAddr("192.0.2.6"), Proto: "udp", DstPort: 9}, false, blocked},
+			{to("2001:db8::6"), false, blocked},
 		} {
 			s, err := Send(context.Background(), c.p)
-			if err != nil || s.Answered != c.answered || !strings.HasPrefix(s.Text, c.text) {
+			if err != nil || s.Answered != c.answered || !strings.HasPrefix(s.Text, c.text) || s.Blocked != (c.text == blocked) {
 				t.Errorf("%+v: %+v, %v", c.p, s, err)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -76,7 +75,12 @@ func (p *Place) Route(ctx context.Context, packet facts.Packet, in, out string) 
 		SrcPort: packet.SrcPort, DstPort: packet.DstPort,
 	})
 	if err != nil {
-		return p.refused(ctx, packet.Dst, err)
+		l := facts.Lookup{Error: "EIO", Words: err.Error()}
+		var errno unix.Errno
+		if errors.As(err, &errno) {
+			l.Error, l.Words = unix.ErrnoName(errno), errno.Error()
+		}
+		return p.refused(ctx, packet, in, out, l)
 	}
 	l := lookup(&a.Route)
 	l.Via, l.Source, l.MTU = a.Via, a.Source, int(a.MTU)
@@ -87,21 +91,6 @@ func lookup(r *state.Route) facts.Lookup {
 	l := facts.Lookup{Text: route.Text(r), Dst: r.Dst, Type: r.Type, Proto: r.Protocol, Table: r.Table, Via: r.NextHop}
 	if hops, err := r.Multipath.Hops(); err == nil {
 		l.Hops = len(hops)
-	}
-	return l
-}
-
-// refused is the answer where the kernel sends a packet nowhere. The answer to a
-// blackhole does not say which one it is: the tables do.
-func (p *Place) refused(ctx context.Context, dst netip.Addr, err error) facts.Lookup {
-	l := facts.Lookup{Error: "EIO", Words: err.Error()}
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		l.Error, l.Words = unix.ErrnoName(errno), errno.Error()
-	}
-	list, err := p.routes.Covering(ctx, dst)
-	if err == nil && len(list) > 0 && list[0].Type != state.Unicast {
-		l.Text, l.Dst, l.Type, l.Proto = route.Text(&list[0]), list[0].Dst, list[0].Type, list[0].Protocol
 	}
 	return l
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -47,6 +48,12 @@ func Send(ctx context.Context, p facts.Packet) (facts.Sent, error) {
 		case errors.Is(err, unix.ECONNREFUSED): // by the destination: the packet was there
 			return facts.Sent{Answered: true, Text: took("connection refused (nothing listens on the port, or a rule rejects it)")}, nil
 		}
+	}
+	var call *os.SyscallError
+	if errors.Is(err, unix.EPERM) && errors.As(err, &call) && call.Syscall != "socket" {
+		// Of socket(2) it is a capability that is lacking. What sends gets it from
+		// netfilter's verdict (nf_hook_slow, net/netfilter/core.c).
+		return facts.Sent{Blocked: true, Text: "not sent: the sender's own netfilter drops it (" + unix.EPERM.Error() + ")"}, nil
 	}
 	var late net.Error
 	if ctx.Err() != nil || errors.As(err, &late) && late.Timeout() {

@@ -102,6 +102,13 @@ type Lookup struct {
 	// Error is why there is no route: the name of the errno (ENETUNREACH), and its words.
 	Error string `json:"error,omitempty"`
 	Words string `json:"words,omitempty"`
+	Rule  *Rule  `json:"rule,omitempty"` // that refuses the packet, where no route does
+}
+
+// Rule is a policy rule that refuses what it matches (ip-rule(8)).
+type Rule struct {
+	Priority uint32 `json:"priority"`
+	Text     string `json:"rule"` // in the words of ip(8): from 10.244.1.5 prohibit
 }
 
 // Learned is where a BGP route comes from.
@@ -262,5 +269,6 @@ type Send struct {
 // Sent is what became of a probe, as its sender sees it.
 type Sent struct {
 	Answered bool   `json:"answered"`
-	Text     string `json:"text"` // "echo reply after 0.1 ms", "no answer within 1s"
+	Blocked  bool   `json:"blocked,omitempty"` // the sender's own netfilter drops it
+	Text     string `json:"text"`              // "echo reply after 0.1 ms", "no answer within 1s"
 }
