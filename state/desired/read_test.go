@@ -51,22 +51,6 @@ func TestReadDirectory(t *testing.T) {
 	}
 }
 
-// As Kubernetes mounts a ConfigMap: what is visible links into ..data, which
-// links into a directory that is replaced as a whole.
-func TestReadConfigMap(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir+"/..2026_01_01/plumb.yaml", "apiVersion: plumb/v1")
-	link(t, "..2026_01_01", dir+"/..data")
-	link(t, "..data/plumb.yaml", dir+"/plumb.yaml")
-	sources, err := Read(dir)
-	if err != nil || len(sources) != 1 || sources[0].Name != dir+"/plumb.yaml" {
-		t.Fatalf("got %+v, %v", sources, err)
-	}
-	if f, problems := Parse(sources); f == nil {
-		t.Error(problems)
-	}
-}
-
 func TestReadErrors(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/none/plumb.yml", "")
