@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type Options struct {
 	Version  string
 	Log      *slog.Logger
 	Drain    <-chan os.Signal // withdraw what BGP announces, for maintenance; may be nil
+
+	pollFile time.Duration // for tests, in place of the constant
 }
 
 type agent struct {
@@ -132,7 +135,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { watchPath(ctx, o.File, pollFile, o.Log, func([]string) { a.reload(rl, k) }) })
+	wg.Go(func() {
+		watchPath(ctx, o.File, cmp.Or(o.pollFile, pollFile), o.Log, func([]string) { a.reload(rl, k) })
+	})
 	store := Endpoints(o.StateDir)
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
 	wg.Go(func() { a.flows.run(ctx) })

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,5 +54,28 @@ func TestNodesMoveBetweenThePartsOfAConfigMap(t *testing.T) {
 		if text := heard(); text != "" {
 			t.Errorf("routes were touched:\n%s", text)
 		}
+	})
+}
+
+// Each change of a ConfigMap is seen by its event: the agent looks at the file once an
+// hour here, besides.
+func TestAConfigMapIsReloadedByEvents(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		uplink(t)
+		o, v := volume(t)
+		o.pollFile = time.Hour
+		data := map[string]string{"10-cluster.yaml": small}
+		v.Write(data)
+		start(t, o)
+		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
+		for i := range 10 {
+			next := maps.Clone(data)
+			next[fmt.Sprintf("%d-node.yaml", 20+i)] = fmt.Sprintf("nodes: [{name: w, addresses: [192.0.2.9/24], podCIDRs: [10.244.%d.0/24]}]\n", 100+i)
+			v.Write(next)
+			route := fmt.Sprintf("10.244.%d.0/24 via 192.0.2.9 ", 100+i)
+			soon(t, "there is "+route, func() bool { return strings.Contains(nstest.Sh(t, "ip route"), route) })
+		}
+		v.Write(data)
+		soon(t, "the part is gone", func() bool { return !strings.Contains(nstest.Sh(t, "ip route"), "192.0.2.9") })
 	})
 }
