@@ -30,9 +30,13 @@ func Load(path string) (*File, []Problem, error) {
 }
 
 // Read reads the state file at path, or where path is a directory, its *.yaml
-// files in the order of their names. Errors name the file: one that cannot be
+// files in the order of their names, or an agent's copy of either (KeptName), with
+// the names that it was read from. Errors name the file: one that cannot be
 // read or is above 16 MiB, a directory without any *.yaml.
 func Read(path string) ([]Source, error) {
+	if filepath.Base(path) == KeptName {
+		return readKept(path)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
