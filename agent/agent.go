@@ -69,6 +69,7 @@ type agent struct {
 	contested    bool            // said by sayContested
 	saidPlan     string          // by sayPlan, last
 	saidWarnings map[string]bool // by sayWarnings, last
+	saidHTTP     string          // by serveHTTP, last
 }
 
 // Run is the agent: it converges the node until ctx ends, and then leaves the

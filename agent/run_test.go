@@ -154,21 +154,30 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 	})
 }
 
-func TestATakenPortDoesNotKeepTheAgentFromItsWork(t *testing.T) {
+// Neither a port that is taken nor an address that comes late, as at boot, keeps the
+// agent from its work; it answers when it can.
+func TestHTTPWaitsForItsAddress(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:9178")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		nstest.Sh(t, "ip address flush dev lo")
 		o := options(t, small)
 		o.HTTP = "127.0.0.1:9178"
 		log := start(t, o)
+		said := func(text string) int { return strings.Count(log.String(), text) }
 		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
-		soon(t, "it says why, and the mend", func() bool {
-			text := log.String()
-			return strings.Contains(text, "address already in use") && strings.Contains(text, "--http")
-		})
+		soon(t, "it says why, and the mend", func() bool { return said("cannot assign requested address") == 1 && said("--http") == 1 })
+
+		// The address comes, and another program has the port.
+		l, err := net.Listen("tcp", "0.0.0.0:9178")
+		if err != nil {
+			t.Fatal(err)
+		}
+		nstest.Sh(t, "ip address add 127.0.0.1/8 dev lo")
+		soon(t, "it says so", func() bool { return said("address already in use") == 1 })
+		l.Close()
+		soon(t, "it answers", func() bool { code, _ := get(t, "/healthz"); return code == 200 })
+		if n, up := said("no health and metrics"), said("health and metrics over HTTP, now"); n != 2 || up != 1 {
+			t.Errorf("it says %d times that it cannot, and %d times that it can", n, up)
+		}
 	})
 }
 
