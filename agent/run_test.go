@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,6 +213,29 @@ func TestEndpointsWaitForTheirInterfaces(t *testing.T) {
 			_, text := get(t, "/status")
 			return !strings.Contains(nstest.Sh(t, "ip route"), "10.244.1.9") && strings.Contains(text, "interface tap0 does not exist")
 		})
+	})
+}
+
+// Endpoints that wait are told from what else does: here, routes of before a restart,
+// for a peer that does not come.
+func TestWhatIsPendingIsCountedByKind(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "ip route add unreachable 10.244.9.0/24 proto 113") // learned before
+		o := options(t, small+"bgp: {asn: 64512, peers: [{name: tor, address: 192.0.2.9, asn: 64496}]}\n")
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		counts := func(lines ...string) func() bool {
+			return func() bool {
+				_, text := get(t, "/metrics")
+				return !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(text, l+"\n") })
+			}
+		}
+		soon(t, "the restart is pending, and no endpoint", counts("plumb_endpoints_pending 0",
+			`plumb_pending{kind="bgp-restart"} 1`, `plumb_pending{kind="endpoint"} 0`, `plumb_pending{kind="tunnels"} 0`,
+			`plumb_pending{kind="learned-route"} 0`, `plumb_pending{kind="bgp-reset"} 0`))
+		write(t, o.File, small+"endpoints: [{name: vm, node: n0, interface: tap0, addresses: [10.244.1.9]}]\n")
+		soon(t, "an endpoint is pending, and no restart", counts("plumb_endpoints_pending 1",
+			`plumb_pending{kind="bgp-restart"} 0`, `plumb_pending{kind="endpoint"} 1`))
 	})
 }
 
