@@ -55,7 +55,7 @@ func newMetrics(a *agent) *metrics {
 		ConstLabels: prometheus.Labels{"version": a.Version},
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, m.invalid, build,
-		gauges{a}, netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
+		gauges{a}, &netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
