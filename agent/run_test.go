@@ -124,6 +124,8 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 			`plumb_objects{kind="route",state="pending"} 0`, "plumb_converged 1", "plumb_ready 1", "plumb_conflicts 0",
 			"plumb_failing 0", "plumb_last_converged_timestamp_seconds 1.", "plumb_file_loaded_timestamp_seconds 1.", "plumb_file_errors 0",
 			`plumb_netlink_drops_total{protocol="route"} 0`, `plumb_netlink_drops_total{protocol="netfilter"} 0`,
+			`plumb_changes_total{action="delete",cause="drift",kind="element"} 0`, `plumb_changes_total{action="add",cause="drift",kind="route"} 0`,
+			`plumb_change_failures_total{kind="route"} 0`, `plumb_turns_total{read="all"} `,
 			`plumb_file_loads_total{result="valid"} 1`, "plumb_endpoints 0", "go_goroutines", "process_resident_memory_bytes",
 		} {
 			if !strings.Contains(text, line) {
