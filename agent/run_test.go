@@ -184,6 +184,33 @@ func TestHTTPWaitsForItsAddress(t *testing.T) {
 	})
 }
 
+// Who asks why a node is not ready hears what is in the way.
+func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "ip route add unreachable 10.244.1.0/24 proto 99; ip route add unreachable 10.244.2.0/24 proto 99")
+		o := options(t, "apiVersion: plumb/v1\nnode: []\nnat: 1\n")
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		says := func(text string) {
+			t.Helper()
+			soon(t, "not ready: "+text, func() bool {
+				code, got := get(t, "/readyz")
+				return code == 503 && strings.Contains(got, text)
+			})
+		}
+		says(`not converged yet: no valid state file: ` + o.File + `:2:1: unknown field "node"`)
+		says("; and 1 more")
+		write(t, o.File, strings.Replace(small, "[10.244.1.0/24]", "[10.244.1.0/24, 10.244.2.0/24]", 1))
+		says("not converged yet: route 10.244.1.0/24")
+		says("(plumb.yaml:4) is in conflict: ")
+		says("; and 1 more, see plumb status")
+		nstest.Sh(t, "ip route del 10.244.1.0/24 proto 99")
+		says("not converged yet: route 10.244.2.0/24")
+		nstest.Sh(t, "ip route del 10.244.2.0/24 proto 99")
+		soon(t, "it is ready", func() bool { code, _ := get(t, "/readyz"); return code == 200 })
+	})
+}
+
 func TestAFullDiskDoesNotKeepTheAgentFromItsWork(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		o := options(t, small)

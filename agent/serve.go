@@ -135,11 +135,9 @@ func (a *agent) handler(local bool) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if !a.ready.Load() {
-			http.Error(w, "not converged yet on a valid state file", http.StatusServiceUnavailable)
-			return
-		}
-		if ok, why := a.bgpReady(r.Context()); !ok {
+		ctx, cancel := context.WithTimeout(r.Context(), stalled)
+		defer cancel()
+		if why := a.readiness(ctx); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
