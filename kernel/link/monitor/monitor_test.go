@@ -36,7 +36,7 @@ func drops(t *testing.T) (sum int) {
 func flood(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
-	for i := range 20_000 {
+	for i := range 10_000 {
 		fmt.Fprintf(&b, "link set p1 address 02:00:00:00:%02x:%02x\n", i>>8, i&255)
 	}
 	file := filepath.Join(t.TempDir(), "batch")
