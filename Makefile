@@ -82,8 +82,8 @@ UNITDIR  ?= $(PREFIX)/lib/systemd/system
 PROTODIR ?= /etc/iproute2/rt_protos.d
 
 .PHONY: install
-install: | $(BIN)/plumb $(BIN)/plumb-cni ## install what make build made, manual pages, completion, the systemd unit, rt_protos
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SHAREDIR)/man/man1 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PROTODIR)
+install: $(BIN)/plumb $(BIN)/plumb-cni ## install the programs, manual pages, completion, the systemd unit, rt_protos
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SHAREDIR)/man/man1 $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PROTODIR) $(DESTDIR)/etc/plumb
 	install -m 0755 $(BIN)/plumb $(BIN)/plumb-cni $(DESTDIR)$(BINDIR)/
 	install -m 0644 packaging/man/*.1 $(DESTDIR)$(SHAREDIR)/man/man1/
 	sed 's|@BINDIR@|$(BINDIR)|' packaging/plumb.service >$(DESTDIR)$(UNITDIR)/plumb.service
@@ -101,7 +101,12 @@ uninstall: ## remove what make install installed (plumb cleanup removes what plu
 	rm -f $(DESTDIR)$(UNITDIR)/plumb.service $(DESTDIR)$(PROTODIR)/plumb.conf
 	rm -f $(DESTDIR)$(SHAREDIR)/bash-completion/completions/plumb $(DESTDIR)$(SHAREDIR)/zsh/site-functions/_plumb $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/plumb.fish
 
-$(BIN)/plumb $(BIN)/plumb-cni:
+# Built where the sources are newer, so that an upgrade does not install the old programs;
+# not at every make install, which root may do without Go after a user's make build.
+SOURCES := go.mod go.sum $(shell find agent bgp cmd cni kernel lab reconcile render state third_party trace \
+	-type f ! -name '*_test.go' ! -path '*/testdata/*')
+
+$(BIN)/plumb $(BIN)/plumb-cni &: $(SOURCES)
 	@$(MAKE) build
 
 .PHONY: clean

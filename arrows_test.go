@@ -103,7 +103,7 @@ var arrows = []arrow{
 }
 
 // testsOnly: what only tests may import.
-var testsOnly = []string{"kernel/nstest", "bgp/bgptest"}
+var testsOnly = []string{"kernel/nstest", "bgp/bgptest", "state/desired/volumetest"}
 
 // owners: modules that belong to one folder, in tests too.
 var owners = []struct {

@@ -9,17 +9,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // make runs a target of the Makefile, with the binaries in a folder of the test's.
-func runMake(t *testing.T, args ...string) {
+func runMake(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("make", args...)
 	// A make that runs the tests hands its flags down.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "MAKE") })
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("make %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+	return string(out)
 }
 
 // What make install puts where, and that make uninstall takes all of it away.
@@ -66,12 +69,42 @@ func TestInstall(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "v9.8.7") {
 		t.Errorf("the installed program: %s, %v", out, err)
 	}
+	if info, err := os.Stat(root + "/etc/plumb"); err != nil || info.Mode() != fs.ModeDir|0o755 {
+		t.Errorf("the state file's folder: %v, %v", info, err)
+	}
+	checkRebuilt(t, bin, variables)
 	checkCompletion(t, root)
 	t.Run("unit", func(t *testing.T) { checkUnit(t, root) })
 
 	runMake(t, append(variables, "uninstall")...)
 	if left := files(); len(left) > 0 {
 		t.Errorf("make uninstall leaves %v", left)
+	}
+}
+
+// An upgrade installs what the sources are now, and not what was built of older ones;
+// but root, who may have no Go, does not build what a user has built.
+func checkRebuilt(t *testing.T, bin string, variables []string) {
+	t.Helper()
+	builds := func() bool { return strings.Contains(runMake(t, append(variables, "-n", "install")...), "go build") }
+	if builds() {
+		t.Error("what was just built is built again")
+	}
+	for _, name := range []string{"plumb", "plumb-cni"} {
+		path := filepath.Join(bin, name)
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Chtimes(path, time.Time{}, time.Unix(0, 0))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !builds() {
+			t.Errorf("a %s that is older than the sources is installed", name)
+		}
+		if err := os.Chtimes(path, time.Time{}, info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type Options struct {
 	Version  string
 	Log      *slog.Logger
 	Drain    <-chan os.Signal // withdraw what BGP announces, for maintenance; may be nil
+
+	pollFile time.Duration // for tests, in place of the constant
 }
 
 type agent struct {
@@ -66,6 +69,7 @@ type agent struct {
 	contested    bool            // said by sayContested
 	saidPlan     string          // by sayPlan, last
 	saidWarnings map[string]bool // by sayWarnings, last
+	saidHTTP     string          // by serveHTTP, last
 }
 
 // Run is the agent: it converges the node until ctx ends, and then leaves the
@@ -133,7 +137,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { watchPath(ctx, o.File, pollFile, o.Log, func([]string) { a.reload(rl, k) }) })
+	wg.Go(func() {
+		watchPath(ctx, o.File, cmp.Or(o.pollFile, pollFile), o.Log, func([]string) { a.reload(rl, k) })
+	})
 	store := Endpoints(o.StateDir)
 	wg.Go(func() { watchPath(ctx, store.Dir, pollEndpoints, o.Log, a.endpointFiles) })
 	wg.Go(func() { a.flows.run(ctx) })

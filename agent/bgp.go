@@ -290,7 +290,7 @@ func (a *agent) bgpPending(e *reconcile.Engine) []Pending {
 	out := pendingResets(e)
 	if a.sources.bgp.learned.holding && a.sources.speaks() {
 		out = append(out, Pending{
-			Endpoint: "learned routes", Origin: a.sources.file.BGP.Pos.String(),
+			Kind: pendingRestart, Endpoint: "learned routes", Origin: a.sources.file.BGP.Pos.String(),
 			Reason: "those of before the restart stay until every peer has sent its routes, or had the restart time for it",
 		})
 	}
@@ -307,7 +307,7 @@ func pendingResets(e *reconcile.Engine) []Pending {
 			}
 			s := reconcile.Step{Change: state.Change[state.Object]{Action: state.Modify, Before: have, After: want}}
 			if resets := s.Resets(); resets != "" {
-				out = append(out, Pending{Endpoint: key.String(), Origin: e.Origin(key), Reason: resets})
+				out = append(out, Pending{Kind: pendingReset, Endpoint: key.String(), Origin: e.Origin(key), Reason: resets})
 			}
 		}
 	}

@@ -20,10 +20,27 @@ func TestCountDrops(t *testing.T) {
 0000000098a8aa6c 12  4713       00000040 0        0        0     2        900      104
 0000000098a8aa6d 15  4711       00000000 0        0        0     2        70       105
 `
-	got := countDrops(table, map[string]bool{"101": true, "102": true, "103": true, "105": true})
-	if want := "map[netfilter:5 route:7]"; fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %s", got, want)
+	var d netlinkDrops
+	counts := func(table, want string, inodes ...string) {
+		t.Helper()
+		own := map[string]bool{}
+		for _, i := range inodes {
+			own[i] = true
+		}
+		d.add(table, own)
+		if got := fmt.Sprint(d.total); got != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
 	}
+	all := []string{"101", "102", "103", "105"}
+	counts(table, "map[netfilter:5 route:7]", all...)
+	counts(table, "map[netfilter:5 route:7]", all...)
+	// One drops more, and one is closed.
+	const more = "0 0 4711 00000011 0 0 0 2 10 101\n0 12 4711 00000040 0 0 0 2 5 103\n"
+	counts(more, "map[netfilter:5 route:14]", all...)
+	// A socket that is opened may get the inode of one that was closed.
+	counts("0 0 4711 00000011 0 0 0 2 2 101\n", "map[netfilter:5 route:16]", all...)
+	counts("", "map[netfilter:5 route:16]", all...)
 }
 
 // What the kernel could not deliver is in its own table, under the socket's inode.
@@ -58,7 +75,9 @@ func TestDropsOfTheKernel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := countDrops(string(text), ownSockets())["route"]; n == 0 || n >= routes {
+		var d netlinkDrops
+		d.add(string(text), ownSockets())
+		if n := d.total["route"]; n == 0 || n >= routes {
 			t.Errorf("%d drops are told of", n)
 		}
 	})

@@ -114,7 +114,7 @@ func saveLastGood(stateDir string, l *Loaded) error {
 // loadLastGood gives nil where there is none.
 func loadLastGood(stateDir, node string) (*Loaded, error) {
 	path := filepath.Join(stateDir, desired.KeptName)
-	sources, err := desired.ReadKept(path)
+	sources, err := desired.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

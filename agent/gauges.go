@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +50,15 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	gauge("plumb_shadowed", "Objects that gave way to others of the same key.", float64(len(s.Shadowed)))
 	gauge("plumb_warnings", "What the state file asks for and plumb cannot do here.", float64(len(s.Warnings)))
 	gauge("plumb_endpoints", "Endpoints on this node.", float64(len(s.Endpoints)))
-	gauge("plumb_endpoints_pending", "Endpoints that wait for their interface.", float64(len(s.Pending)))
+	pending := map[string]int{}
+	for _, p := range s.Pending {
+		pending[p.Kind]++
+	}
+	gauge("plumb_endpoints_pending", "Endpoints that wait for their interface.", float64(pending[pendingEndpoint]))
+	for _, kind := range pendingKinds {
+		gauge("plumb_pending", "What waits, as `plumb status` lists it, by kind ("+strings.Join(pendingKinds, ", ")+").",
+			float64(pending[kind]), "kind", kind)
+	}
 }
 
 func collectFile(f *FileStatus, gauge func(name, help string, value float64, labels ...string)) {

@@ -149,7 +149,7 @@ func (h *handover) pending() (Pending, bool) {
 	if h == nil {
 		return Pending{}, false
 	}
-	p := Pending{Endpoint: "tunnels", Reason: "old tunnels are closed when the other nodes have had time to follow"}
+	p := Pending{Kind: pendingTunnels, Endpoint: "tunnels", Reason: "old tunnels are closed when the other nodes have had time to follow"}
 	if h.holding {
 		p.Reason = fmt.Sprintf("routes move to %s when the other nodes have had time to follow",
 			strings.Join(slices.Sorted(maps.Keys(h.fresh)), ", "))

@@ -310,7 +310,7 @@ func (l *learned) pending() []Pending {
 		if v.users > 1 {
 			routes = fmt.Sprintf("%d learned routes, such as %s", v.users, sample)
 		}
-		out = append(out, Pending{Endpoint: routes, Origin: v.origin, Reason: v.way.Missing})
+		out = append(out, Pending{Kind: pendingLearned, Endpoint: routes, Origin: v.origin, Reason: v.way.Missing})
 	}
 	return out
 }

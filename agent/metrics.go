@@ -47,17 +47,33 @@ func newMetrics(a *agent) *metrics {
 		}),
 		drift: map[state.Kind]int{},
 	}
-	for _, result := range []string{"valid", "invalid"} {
-		m.loads.WithLabelValues(result) // there from the start, so that a rate sees the first
-	}
+	m.begin()
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "plumb_build_info", Help: "Always 1; the version is a label.",
 		ConstLabels: prometheus.Labels{"version": a.Version},
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(m.turns, m.took, m.changes, m.failures, m.loads, m.invalid, build,
-		gauges{a}, netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
+		gauges{a}, &netlinkDrops{}, bgpMetrics{a}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// begin has counters there from the start: where a series comes with its first value,
+// neither rate nor increase sees that. What is wanted has most of its changes at the
+// start, and nobody watches for the first.
+func (m *metrics) begin() {
+	for _, result := range []string{"valid", "invalid"} {
+		m.loads.WithLabelValues(result)
+	}
+	for _, read := range []string{"changed", "all"} {
+		m.turns.WithLabelValues(read)
+	}
+	for _, kind := range state.Kinds() {
+		m.failures.WithLabelValues(string(kind))
+		for _, action := range []state.Action{state.Add, state.Modify, state.Delete} {
+			m.changes.WithLabelValues(string(kind), action.Verb(), "drift")
+		}
+	}
 }
 
 func (m *metrics) loaded(valid bool) {

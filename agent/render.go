@@ -58,8 +58,5 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 // paperKinds stand for every kind where only the wanted objects count: what is
 // merged on paper needs no kernel.
 func paperKinds() []reconcile.Kind {
-	return []reconcile.Kind{reconcile.KindOf(unavailable{errors.New("on paper")}, false,
-		state.KindLink, state.KindAddress, state.KindSysctl, state.KindFDB, state.KindNeigh, state.KindRoute,
-		state.KindTable, state.KindSet, state.KindChain, state.KindRule, state.KindElement,
-		state.KindBGP, state.KindBGPFilter, state.KindBGPPrefix, state.KindBGPPeer)}
+	return []reconcile.Kind{reconcile.KindOf(unavailable{errors.New("on paper")}, false, state.Kinds()...)}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,8 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 			`plumb_objects{kind="route",state="pending"} 0`, "plumb_converged 1", "plumb_ready 1", "plumb_conflicts 0",
 			"plumb_failing 0", "plumb_last_converged_timestamp_seconds 1.", "plumb_file_loaded_timestamp_seconds 1.", "plumb_file_errors 0",
 			`plumb_netlink_drops_total{protocol="route"} 0`, `plumb_netlink_drops_total{protocol="netfilter"} 0`,
+			`plumb_changes_total{action="delete",cause="drift",kind="element"} 0`, `plumb_changes_total{action="add",cause="drift",kind="route"} 0`,
+			`plumb_change_failures_total{kind="route"} 0`, `plumb_turns_total{read="all"} `,
 			`plumb_file_loads_total{result="valid"} 1`, "plumb_endpoints 0", "go_goroutines", "process_resident_memory_bytes",
 		} {
 			if !strings.Contains(text, line) {
@@ -154,21 +157,57 @@ func TestHealthReadinessMetricsAndStatus(t *testing.T) {
 	})
 }
 
-func TestATakenPortDoesNotKeepTheAgentFromItsWork(t *testing.T) {
+// Neither a port that is taken nor an address that comes late, as at boot, keeps the
+// agent from its work; it answers when it can.
+func TestHTTPWaitsForItsAddress(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:9178")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		nstest.Sh(t, "ip address flush dev lo")
 		o := options(t, small)
 		o.HTTP = "127.0.0.1:9178"
 		log := start(t, o)
+		said := func(text string) int { return strings.Count(log.String(), text) }
 		soon(t, "it converges", func() bool { return strings.Contains(nstest.Sh(t, "ip route"), "blackhole 10.244.1.0/24") })
-		soon(t, "it says why, and the mend", func() bool {
-			text := log.String()
-			return strings.Contains(text, "address already in use") && strings.Contains(text, "--http")
-		})
+		soon(t, "it says why, and the mend", func() bool { return said("cannot assign requested address") == 1 && said("--http") == 1 })
+
+		// The address comes, and another program has the port.
+		l, err := net.Listen("tcp", "0.0.0.0:9178")
+		if err != nil {
+			t.Fatal(err)
+		}
+		nstest.Sh(t, "ip address add 127.0.0.1/8 dev lo")
+		soon(t, "it says so", func() bool { return said("address already in use") == 1 })
+		l.Close()
+		soon(t, "it answers", func() bool { code, _ := get(t, "/healthz"); return code == 200 })
+		if n, up := said("no health and metrics"), said("health and metrics over HTTP, now"); n != 2 || up != 1 {
+			t.Errorf("it says %d times that it cannot, and %d times that it can", n, up)
+		}
+	})
+}
+
+// Who asks why a node is not ready hears what is in the way.
+func TestReadinessNamesWhatIsInTheWay(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "ip route add unreachable 10.244.1.0/24 proto 99; ip route add unreachable 10.244.2.0/24 proto 99")
+		o := options(t, "apiVersion: plumb/v1\nnode: []\nnat: 1\n")
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		says := func(text string) {
+			t.Helper()
+			soon(t, "not ready: "+text, func() bool {
+				code, got := get(t, "/readyz")
+				return code == 503 && strings.Contains(got, text)
+			})
+		}
+		says(`not converged yet: no valid state file: ` + o.File + `:2:1: unknown field "node"`)
+		says("; and 1 more")
+		write(t, o.File, strings.Replace(small, "[10.244.1.0/24]", "[10.244.1.0/24, 10.244.2.0/24]", 1))
+		says("not converged yet: route 10.244.1.0/24")
+		says("(plumb.yaml:4) is in conflict: ")
+		says("; and 1 more, see plumb status")
+		nstest.Sh(t, "ip route del 10.244.1.0/24 proto 99")
+		says("not converged yet: route 10.244.2.0/24")
+		nstest.Sh(t, "ip route del 10.244.2.0/24 proto 99")
+		soon(t, "it is ready", func() bool { code, _ := get(t, "/readyz"); return code == 200 })
 	})
 }
 
@@ -203,6 +242,29 @@ func TestEndpointsWaitForTheirInterfaces(t *testing.T) {
 			_, text := get(t, "/status")
 			return !strings.Contains(nstest.Sh(t, "ip route"), "10.244.1.9") && strings.Contains(text, "interface tap0 does not exist")
 		})
+	})
+}
+
+// Endpoints that wait are told from what else does: here, routes of before a restart,
+// for a peer that does not come.
+func TestWhatIsPendingIsCountedByKind(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "ip route add unreachable 10.244.9.0/24 proto 113") // learned before
+		o := options(t, small+"bgp: {asn: 64512, peers: [{name: tor, address: 192.0.2.9, asn: 64496}]}\n")
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		counts := func(lines ...string) func() bool {
+			return func() bool {
+				_, text := get(t, "/metrics")
+				return !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(text, l+"\n") })
+			}
+		}
+		soon(t, "the restart is pending, and no endpoint", counts("plumb_endpoints_pending 0",
+			`plumb_pending{kind="bgp-restart"} 1`, `plumb_pending{kind="endpoint"} 0`, `plumb_pending{kind="tunnels"} 0`,
+			`plumb_pending{kind="learned-route"} 0`, `plumb_pending{kind="bgp-reset"} 0`))
+		write(t, o.File, small+"endpoints: [{name: vm, node: n0, interface: tap0, addresses: [10.244.1.9]}]\n")
+		soon(t, "an endpoint is pending, and no restart", counts("plumb_endpoints_pending 1",
+			`plumb_pending{kind="bgp-restart"} 0`, `plumb_pending{kind="endpoint"} 1`))
 	})
 }
 

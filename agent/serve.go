@@ -16,7 +16,6 @@ import (
 )
 
 // serve answers on the unix socket and, where asked to, on TCP, until ctx ends.
-// A TCP port that is taken does not keep the agent from its work.
 func (a *agent) serve(ctx context.Context) (*sync.WaitGroup, error) {
 	var wg sync.WaitGroup
 	if a.Socket != "" {
@@ -26,16 +25,46 @@ func (a *agent) serve(ctx context.Context) (*sync.WaitGroup, error) {
 		}
 		a.serveOn(ctx, &wg, l, true)
 	}
-	if a.HTTP != "" {
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", a.HTTP)
-		if err != nil {
-			a.Log.Error("no health and metrics over HTTP; free the port or give another with --http", "err", err)
-		} else {
-			a.serveOn(ctx, &wg, l, false)
-		}
+	if a.HTTP != "" && !a.serveHTTP(ctx, &wg) {
+		wg.Go(func() { a.awaitHTTP(ctx, &wg) })
 	}
 	return &wg, nil
+}
+
+// httpEvery is how often a TCP address is tried that could not be had.
+const httpEvery = 2 * time.Second
+
+// awaitHTTP tries until the address can be had: another program's port keeps the
+// agent from its work no more than an address that comes later in the boot.
+func (a *agent) awaitHTTP(ctx context.Context, wg *sync.WaitGroup) {
+	tick := time.NewTicker(httpEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if a.serveHTTP(ctx, wg) {
+			a.Log.Info("health and metrics over HTTP, now", "address", a.HTTP)
+			return
+		}
+	}
+}
+
+// serveHTTP says why it cannot when that is news.
+func (a *agent) serveHTTP(ctx context.Context, wg *sync.WaitGroup) bool {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.HTTP)
+	if err == nil {
+		a.serveOn(ctx, wg, l, false)
+		return true
+	}
+	if text := err.Error(); text != a.saidHTTP && ctx.Err() == nil {
+		a.saidHTTP = text
+		a.Log.Error("no health and metrics over HTTP until the address is there and its port free; or give another with --http", "err", err)
+	}
+	return false
 }
 
 // listenUnix puts the socket in place of one that a killed agent left behind:
@@ -106,11 +135,9 @@ func (a *agent) handler(local bool) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if !a.ready.Load() {
-			http.Error(w, "not converged yet on a valid state file", http.StatusServiceUnavailable)
-			return
-		}
-		if ok, why := a.bgpReady(r.Context()); !ok {
+		ctx, cancel := context.WithTimeout(r.Context(), stalled)
+		defer cancel()
+		if why := a.readiness(ctx); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}

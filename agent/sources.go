@@ -227,9 +227,21 @@ func (s *sources) handWired(dev string) bool {
 	return false
 }
 
-// Pending is an endpoint, or a learned route, that is known and cannot be reached yet.
+// What a Pending is.
+const (
+	pendingEndpoint = "endpoint"      // it has no interface yet
+	pendingLearned  = "learned-route" // its next hop cannot be reached yet
+	pendingTunnels  = "tunnels"       // the encapsulation changes
+	pendingRestart  = "bgp-restart"   // learned routes of before stay until it is over
+	pendingReset    = "bgp-reset"     // a change that ends a session
+)
+
+var pendingKinds = []string{pendingEndpoint, pendingLearned, pendingTunnels, pendingRestart, pendingReset}
+
+// Pending is an endpoint, or something else, that is known and not as it will be yet.
 type Pending struct {
-	Endpoint string `json:"endpoint"` // or the route
+	Kind     string `json:"kind"`
+	Endpoint string `json:"endpoint"` // or what else it is
 	Origin   string `json:"origin"`
 	Reason   string `json:"reason"`
 }
@@ -240,7 +252,7 @@ func (s *sources) pending() []Pending {
 	out := []Pending{}
 	for _, e := range s.endpoints {
 		if e.pending != "" {
-			out = append(out, Pending{Endpoint: e.Name, Origin: e.origin, Reason: e.pending})
+			out = append(out, Pending{Kind: pendingEndpoint, Endpoint: e.Name, Origin: e.origin, Reason: e.pending})
 		}
 	}
 	out = append(out, s.bgp.learned.pending()...)

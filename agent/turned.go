@@ -120,8 +120,8 @@ func (a *agent) sayPlan(p reconcile.Plan) {
 	a.Log.Info("dry run: " + p.Summary())
 }
 
-// sayWarnings logs what cannot be made as the file says, and which endpoints
-// wait, when that is news.
+// sayWarnings logs what cannot be made as the file says, and what waits, when that
+// is news.
 func (a *agent) sayWarnings() {
 	said := make(map[string]bool, len(a.saidWarnings))
 	for _, w := range a.sources.allWarnings() {
@@ -135,7 +135,7 @@ func (a *agent) sayWarnings() {
 		text := p.String()
 		said[text] = true
 		if !a.saidWarnings[text] {
-			a.Log.Info("endpoint waits", "endpoint", p.Endpoint, "reason", p.Reason)
+			a.Log.Info(p.Kind+" waits", p.Kind, p.Endpoint, "reason", p.Reason)
 		}
 	}
 	a.saidWarnings = said

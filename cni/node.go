@@ -21,11 +21,8 @@ type node struct {
 // stateFile reads the state file. Where the agent has it from a ConfigMap there is
 // none on the host; then the conflist names the agent's copy of the last valid one.
 func (r *request) stateFile() ([]desired.Source, error) {
-	if filepath.Base(r.File) != desired.KeptName {
-		return desired.Read(r.File)
-	}
-	sources, err := desired.ReadKept(r.File)
-	if errors.Is(err, fs.ErrNotExist) {
+	sources, err := desired.Read(r.File)
+	if filepath.Base(r.File) == desired.KeptName && errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: no agent has had a valid state file on this node yet", err)
 	}
 	return sources, err

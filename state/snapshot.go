@@ -36,6 +36,9 @@ var kinds = []Kind{
 	KindBGP, KindBGPFilter, KindBGPPrefix, KindBGPPeer,
 }
 
+// Kinds gives all kinds, in the order in which objects are made.
+func Kinds() []Kind { return slices.Clone(kinds) }
+
 // Rank is a kind's place in the order in which objects are made; they are
 // deleted in the reverse order.
 func (k Kind) Rank() int { return slices.Index(kinds, k) }

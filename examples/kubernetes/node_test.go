@@ -3,9 +3,7 @@ package kubernetes
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -52,7 +50,7 @@ func TestDaemonSetOnANode(t *testing.T) {
 		t := n.t
 		list := objects(t, manifest)
 		p := the(t, "DaemonSet", list).Spec.Template.Spec
-		n.stateFile.write(the(t, "ConfigMap", list).Data)
+		n.stateFile.Write(the(t, "ConfigMap", list).Data)
 
 		n.must(p, p.InitContainers[0])
 		conflist, err := os.ReadFile(n.path("/etc/cni/net.d/10-plumb.conflist"))
@@ -158,7 +156,7 @@ func TestNothingTooMuchIsGranted(t *testing.T) {
 		t := n.t
 		list := objects(t, manifest)
 		p := the(t, "DaemonSet", list).Spec.Template.Spec
-		n.stateFile.write(the(t, "ConfigMap", list).Data)
+		n.stateFile.Write(the(t, "ConfigMap", list).Data)
 		for lacking, says := range map[string]string{
 			"NET_ADMIN":    "operation not permitted",
 			"proc-sys-net": "/host/proc/sys/net/ipv4/ip_forward: no such file",
@@ -182,7 +180,7 @@ func TestTheRightToListenOnPort179(t *testing.T) {
 	onWorker1(t, func(n *worker1) {
 		t := n.t
 		overlay := objects(t, "../kustomize/bgp-tor")
-		n.stateFile.write(the(t, "ConfigMap", overlay).Data)
+		n.stateFile.Write(the(t, "ConfigMap", overlay).Data)
 		p := the(t, "DaemonSet", overlay).Spec.Template.Spec
 		agent := n.run(p, p.Containers[0])
 		await(t, "it listens", func() bool { return strings.Contains(nstest.Sh(t, "ss -Hltn"), ":179 ") })
@@ -206,14 +204,14 @@ func TestVXLANOnANode(t *testing.T) {
 		list := objects(t, "../kustomize/vxlan")
 		p := the(t, "DaemonSet", list).Spec.Template.Spec
 		data := the(t, "ConfigMap", list).Data
-		n.stateFile.write(data)
+		n.stateFile.Write(data)
 		agent := n.run(p, p.Containers[0])
 		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
 		if have := nstest.Sh(t, "ip route"); !strings.Contains(have, "10.244.2.0/24 via 172.18.0.4 dev eth0") {
 			t.Errorf("no plain route to the neighbour in\n%s", have)
 		}
 		data["30-nodes.yaml"] += "  - {name: worker3, addresses: [172.19.0.5/16], podCIDRs: [10.244.3.0/24]}\n"
-		n.stateFile.write(data)
+		n.stateFile.Write(data)
 		await(t, "the tunnel is there", func() bool {
 			have := nstest.Sh(t, "ip route; ip -d link; bridge fdb")
 			return strings.Contains(have, "10.244.3.0/24 via 10.244.3.0 dev plumb-vxlan") &&
@@ -232,7 +230,7 @@ func TestMetricsForOthers(t *testing.T) {
 	onWorker1(t, func(n *worker1) {
 		list := objects(n.t, "../kustomize/metrics")
 		p := the(n.t, "DaemonSet", list).Spec.Template.Spec
-		n.stateFile.write(the(n.t, "ConfigMap", list).Data)
+		n.stateFile.Write(the(n.t, "ConfigMap", list).Data)
 		for _, n.hostIP = range []string{address, address6} {
 			agent := n.run(p, p.Containers[0])
 			for _, probe := range []*probe{p.Containers[0].ReadinessProbe, p.Containers[0].LivenessProbe} {
@@ -243,50 +241,5 @@ func TestMetricsForOthers(t *testing.T) {
 			}
 			agent.end(syscall.SIGTERM)
 		}
-	})
-}
-
-// A change of the ConfigMap is in the kernel at once when the kubelet brings it.
-func TestHotReloadOfTheConfigMap(t *testing.T) {
-	onWorker1(t, func(n *worker1) {
-		t := n.t
-		list := objects(t, manifest)
-		p := the(t, "DaemonSet", list).Spec.Template.Spec
-		data := the(t, "ConfigMap", list).Data
-		n.stateFile.write(data)
-		agent := n.run(p, p.Containers[0])
-		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
-
-		var slowest time.Duration
-		for i := range 10 {
-			route := fmt.Sprintf("10.244.%d.0/24 via 172.18.0.9 ", 100+i)
-			next := maps.Clone(data)
-			next["30-nodes.yaml"] += fmt.Sprintf("  - {name: worker9, addresses: [172.18.0.9/16], podCIDRs: [10.244.%d.0/24]}\n", 100+i)
-			swapped := time.Now()
-			n.stateFile.write(next)
-			await(t, "the kernel has "+route, func() bool { return strings.Contains(nstest.Sh(t, "ip route"), route) })
-			slowest = max(slowest, time.Since(swapped))
-		}
-		// The agent also looks every two seconds: what is sooner came by an event.
-		t.Logf("of 10 changes the slowest was in the kernel %v after the swap", slowest)
-		if slowest > 2*time.Second {
-			t.Errorf("a change took %v", slowest)
-		}
-
-		// A part more, one with an error, one less: each by the same dance.
-		more := maps.Clone(data)
-		more["40-nat.yaml"] = "nat: {exclude: [192.0.2.0/24]}\n"
-		n.stateFile.write(more)
-		await(t, "the new part counts", func() bool { return strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24") })
-		more["40-nat.yaml"] = "nat: {exclude: [192.0.2.0/33]}\n"
-		n.stateFile.write(more)
-		await(t, "the error is told with its place", func() bool { return strings.Contains(agent.said(), "40-nat.yaml:1:17") })
-		if !answers(p.Containers[0].ReadinessProbe) || !strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24") {
-			t.Error("the last good state is not kept")
-		}
-		n.stateFile.write(data)
-		await(t, "the part is gone", func() bool {
-			return !strings.Contains(nstest.Sh(t, "nft list set inet plumb exclude4"), "192.0.2.0/24")
-		})
 	})
 }

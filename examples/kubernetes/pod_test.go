@@ -26,7 +26,7 @@ func TestAPodOnANodeOfTheDaemonSet(t *testing.T) {
 		if out, err := n.plugin("ADD", pod.Path()); err == nil || !strings.Contains(out, "no agent has had a valid state file on this node yet") {
 			t.Errorf("ADD before the agent's first start: %v\n%s", err, out)
 		}
-		n.stateFile.write(the(t, "ConfigMap", list).Data)
+		n.stateFile.Write(the(t, "ConfigMap", list).Data)
 		agent := n.run(p, p.Containers[0])
 		await(t, "the agent is ready", func() bool { return answers(p.Containers[0].ReadinessProbe) })
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
+	"github.com/plumbnet/plumb/state/desired/volumetest"
 )
 
 // worker1 is the namespace of a test as the node worker1 of the manifest, with the
@@ -22,8 +23,8 @@ import (
 type worker1 struct {
 	t         *testing.T
 	disk      string
-	stateFile stateFile // the ConfigMap's volume
-	hostIP    string    // as the API server has it
+	stateFile volumetest.Volume // the ConfigMap's volume
+	hostIP    string            // as the API server has it
 	ran       int
 }
 
@@ -46,7 +47,7 @@ func onWorker1(t *testing.T, body func(n *worker1)) {
 			ip address add `+address6+`/64 dev eth0 nodad
 			ip route add default via 172.18.0.1`)
 		n := &worker1{t: t, disk: t.TempDir(), hostIP: address}
-		n.stateFile = stateFile{t: t, dir: filepath.Join(n.disk, "volumes/state-file")}
+		n.stateFile = volumetest.Volume{T: t, Dir: filepath.Join(n.disk, "volumes/state-file")}
 		body(n)
 	})
 }
@@ -249,7 +250,7 @@ func (n *worker1) volume(v volume) string {
 	n.t.Helper()
 	switch {
 	case v.ConfigMap.Name != "":
-		return n.stateFile.dir
+		return n.stateFile.Dir
 	case strings.HasPrefix(v.HostPath.Path, "/proc/"), v.HostPath.Path == namespaces:
 		return v.HostPath.Path
 	case v.HostPath.Type == "DirectoryOrCreate":

@@ -21,7 +21,7 @@ func TestTraceWithTheRightsOfTheManifest(t *testing.T) {
 		p := the(t, "DaemonSet", list).Spec.Template.Spec
 		n.must(p, p.InitContainers[0])
 		n.shareStateDir()
-		n.stateFile.write(the(t, "ConfigMap", list).Data)
+		n.stateFile.Write(the(t, "ConfigMap", list).Data)
 		// As systemd makes /run.
 		nstest.Sh(t, "mount -t tmpfs tmpfs /run; mount --make-shared /run; mkdir -p "+namespaces+"; test -d /run/netns")
 		made := ""

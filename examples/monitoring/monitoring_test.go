@@ -119,6 +119,38 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Each alert has a test that it comes: with promtool or without, none is forgotten.
+func TestEveryAlertHasATest(t *testing.T) {
+	text, err := os.ReadFile(rulesTests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f struct {
+		Tests []struct {
+			Alerts []struct {
+				Name string      `yaml:"alertname"`
+				Come []yaml.Node `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	if err := yaml.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	tested := map[string]bool{}
+	for _, test := range f.Tests {
+		for _, a := range test.Alerts {
+			tested[a.Name] = tested[a.Name] || len(a.Come) > 0
+		}
+	}
+	for _, g := range rules(t).Groups {
+		for _, r := range g.Rules {
+			if !tested[r.Alert] {
+				t.Errorf("no test in %s has %s come", rulesTests, r.Alert)
+			}
+		}
+	}
+}
+
 // dashboard is the part of Grafana's model that the tests look at.
 type dashboard struct {
 	Panels []struct {

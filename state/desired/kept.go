@@ -10,9 +10,8 @@ import (
 // the JSON of its sources.
 const KeptName = "last-good.json"
 
-// ReadKept reads a copy of the last valid state. Its error wraps fs.ErrNotExist
-// where there is none.
-func ReadKept(path string) ([]Source, error) {
+// readKept's error wraps fs.ErrNotExist where there is no copy.
+func readKept(path string) ([]Source, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("last good state: %w", err)

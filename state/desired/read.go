@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // maxFileSize is in bytes. A cluster of ten thousand nodes takes about 2 MiB.
@@ -31,9 +30,13 @@ func Load(path string) (*File, []Problem, error) {
 }
 
 // Read reads the state file at path, or where path is a directory, its *.yaml
-// files in the order of their names. Errors name the file: one that cannot be
+// files in the order of their names, or an agent's copy of either (KeptName), with
+// the names that it was read from. Errors name the file: one that cannot be
 // read or is above 16 MiB, a directory without any *.yaml.
 func Read(path string) ([]Source, error) {
+	if filepath.Base(path) == KeptName {
+		return readKept(path)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -43,61 +46,30 @@ func Read(path string) ([]Source, error) {
 	}
 	// No look at the kind of file here: a pipe is fine, so that
 	// `plumb validate -f <(…)` works.
-	src, err := readFile(path)
+	src, err := readFile(path, path)
 	if err != nil {
 		return nil, err
 	}
 	return []Source{src}, nil
 }
 
-func readDir(dir string) ([]Source, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return nil, err
-	}
-	var sources []Source
-	for _, e := range entries {
-		// The hidden files are editors' and those of Kubernetes' ConfigMap
-		// volumes (..data), where the visible names are links to them.
-		if strings.HasPrefix(e.Name(), ".") || filepath.Ext(e.Name()) != ".yaml" {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, err
-		}
-		if !info.Mode().IsRegular() {
-			continue // a directory, or something that would block us
-		}
-		src, err := readFile(path)
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, src)
-	}
-	if len(sources) == 0 {
-		return nil, fmt.Errorf("%s: the directory has no *.yaml file", dir)
-	}
-	return sources, nil
-}
-
-func readFile(path string) (Source, error) {
+// readFile reads the file at path as the source of this name.
+func readFile(path, name string) (Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Source{}, err
+		return Source{}, named(err, name)
 	}
 	defer f.Close()
 	// One byte more than is allowed tells a file of just that size from a
 	// larger one, without reading the rest of it.
 	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err != nil {
-		return Source{}, err
+		return Source{}, named(err, name)
 	}
 	if len(data) > maxFileSize {
-		return Source{}, fmt.Errorf("%s: the file is larger than %d MiB", path, maxFileSize>>20)
+		return Source{}, fmt.Errorf("%s: the file is larger than %d MiB", name, maxFileSize>>20)
 	}
-	return Source{Name: path, Data: data}, nil
+	return Source{Name: name, Data: data}, nil
 }
 
 // Hash identifies the sources by their contents and the last parts of their

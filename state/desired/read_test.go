@@ -2,6 +2,9 @@ package desired
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,22 +51,6 @@ func TestReadDirectory(t *testing.T) {
 		if sources[i].Name != want[i].Name || !bytes.Equal(sources[i].Data, want[i].Data) {
 			t.Errorf("source %d is %s, want %s", i, sources[i].Name, want[i].Name)
 		}
-	}
-}
-
-// As Kubernetes mounts a ConfigMap: what is visible links into ..data, which
-// links into a directory that is replaced as a whole.
-func TestReadConfigMap(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir+"/..2026_01_01/plumb.yaml", "apiVersion: plumb/v1")
-	link(t, "..2026_01_01", dir+"/..data")
-	link(t, "..data/plumb.yaml", dir+"/plumb.yaml")
-	sources, err := Read(dir)
-	if err != nil || len(sources) != 1 || sources[0].Name != dir+"/plumb.yaml" {
-		t.Fatalf("got %+v, %v", sources, err)
-	}
-	if f, problems := Parse(sources); f == nil {
-		t.Error(problems)
 	}
 }
 
@@ -142,5 +129,34 @@ func TestHash(t *testing.T) {
 			t.Errorf("sources %d and %d have the same hash", i, j)
 		}
 		seen[Hash(other)] = i
+	}
+}
+
+// An agent's copy is read as what it was made of, by every verb that takes a file.
+func TestReadKept(t *testing.T) {
+	path := t.TempDir() + "/" + KeptName
+	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a copy: %v", err)
+	}
+	was := []Source{
+		{"/etc/plumb/10-a.yaml", []byte("apiVersion: plumb/v1\n")},
+		{"/etc/plumb/20-b.yaml", []byte("\nnodes: [{name: w1, podCIDRs: [10.0.0.0/24]}]\n")},
+	}
+	b, err := json.Marshal(was)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(b))
+	sources, err := Read(path)
+	if err != nil || Hash(sources) != Hash(was) {
+		t.Errorf("got %v, %v", sources, err)
+	}
+	_, problems, err := Load(path)
+	if err != nil || len(problems) == 0 || !strings.HasPrefix(problems[0].String(), "/etc/plumb/20-b.yaml:2:") {
+		t.Errorf("the places are %v, %v", problems, err)
+	}
+	write(t, path, "apiVersion: plumb/v1\n")
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("what is no copy: %v", err)
 	}
 }

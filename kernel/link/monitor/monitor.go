@@ -1,6 +1,6 @@
 // Package monitor listens to rtnetlink's multicast groups, as `ip monitor`
-// does, and does not lose track: a subscription that broke or overflowed is
-// made anew, and the listener is told that it missed something.
+// does, and does not lose track: after an overflow, or with a new subscription in
+// place of one that broke, the listener is told that it missed something.
 package monitor
 
 import (
@@ -33,8 +33,8 @@ type Listener struct {
 	Start func() error
 	// Messages gets what the kernel sent, in order, all that is waiting at once.
 	Messages func([]Message)
-	// Lost is called after messages were lost, when the new subscription stands
-	// and Start has been called.
+	// Lost is called after messages were lost, when nothing is missed any more and
+	// Start has been called.
 	Lost func()
 }
 
@@ -48,12 +48,14 @@ func Watch(ctx context.Context, l Listener, groups ...uint) error {
 	}
 	go func() {
 		for {
-			// Receiving ends only with an error. After ENOBUFS the socket would go
-			// on, but silently drop messages until its queue is empty
-			// (netlink_overrun, net/netlink/af_netlink.c): so it is not used again.
-			s.receiveUntil(ctx, l.Messages)
-			if s = restart(ctx, l, groups); s == nil {
-				return
+			// Receiving ends only with an error. After ENOBUFS the same socket goes
+			// on, for with it would go the kernel's count of what it dropped.
+			err := s.receiveUntil(ctx, l.Messages)
+			if !errors.Is(err, unix.ENOBUFS) || s.drain() != nil || l.start() != nil {
+				s.file.Close()
+				if s = restart(ctx, l, groups); s == nil {
+					return
+				}
 			}
 			l.Lost()
 		}
@@ -63,12 +65,19 @@ func Watch(ctx context.Context, l Listener, groups ...uint) error {
 
 func start(l Listener, groups []uint) (*subscription, error) {
 	s, err := subscribe(groups)
-	if err == nil && l.Start != nil {
-		if err = l.Start(); err != nil {
+	if err == nil {
+		if err = l.start(); err != nil {
 			s.file.Close()
 		}
 	}
 	return s, err
+}
+
+func (l Listener) start() error {
+	if l.Start == nil {
+		return nil
+	}
+	return l.Start()
 }
 
 // restart tries until there is a subscription, or gives nil where ctx ends.
@@ -115,24 +124,47 @@ func subscribe(groups []uint) (*subscription, error) {
 	return &subscription{file: os.NewFile(uintptr(fd), "rtnetlink"), buf: make([]byte, 64<<10)}, nil
 }
 
-// receiveUntil hands over messages until ctx ends or the socket fails, and
+// receiveUntil hands over messages until the socket fails, or ctx ends, which
 // closes it.
-func (s *subscription) receiveUntil(ctx context.Context, messages func([]Message)) {
-	defer s.file.Close()
+func (s *subscription) receiveUntil(ctx context.Context, messages func([]Message)) error {
 	stop := context.AfterFunc(ctx, func() { s.file.Close() })
 	defer stop()
 	for {
 		batch, err := s.receive()
 		if ctx.Err() != nil {
-			return
+			return ctx.Err()
 		}
 		if len(batch) > 0 {
 			messages(batch)
 		}
 		if err != nil {
-			return
+			return err
 		}
 	}
+}
+
+// drain takes what is queued: until the queue was empty once, an overflown socket
+// silently drops what comes (netlink_overrun and netlink_rcv_wake,
+// net/netlink/af_netlink.c). So it ends, too.
+func (s *subscription) drain() error {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		for {
+			_, _, err := unix.Recvfrom(int(fd), s.buf, unix.MSG_DONTWAIT)
+			switch {
+			case errors.Is(err, unix.EAGAIN):
+				return
+			case err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS):
+				failed = err
+				return
+			}
+		}
+	})
+	return errors.Join(failed, err)
 }
 
 // receive waits for a message and then takes what else is there. Messages may
