@@ -136,7 +136,7 @@ func (s *Speaker) passwordOf(p state.BGPPeer) (string, error) {
 	}
 	password, ok := s.options.Passwords.password(p.PasswordID)
 	if !ok {
-		return "", fmt.Errorf("the password of file %s is not known", p.PasswordFile)
+		return "", fmt.Errorf("the password of file %s is not known; write the file anew, or restart the agent", p.PasswordFile)
 	}
 	return password, nil
 }
