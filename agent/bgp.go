@@ -139,14 +139,16 @@ func (a *agent) closeBGP() {
 func (a *agent) startBGP(ctx context.Context, k *Kernel) {
 	a.speaker = &speaker{
 		options: func() bgp.Options {
-			restarting := false
+			holding := false
 			for _, o := range a.sources.engine.Had(state.KindRoute) {
-				if restarting = isLearned(o); restarting {
+				if holding = isLearned(o); holding {
 					break
 				}
 			}
-			a.sources.bgp.learned.holding = restarting
+			a.sources.bgp.learned.holding = holding
 			a.openPasswords()
+			// A node that has learned nothing has announced something all the same.
+			restarting := holding || bgp.Spoke(a.StateDir)
 			return bgp.Options{Log: a.Log, Passwords: a.passwords, StateDir: a.StateDir, Restarting: restarting}
 		},
 		opened: func(sp *bgp.Speaker) {

@@ -120,7 +120,13 @@ func (s *Speaker) sawState(p *api.Peer) {
 	if before != now {
 		s.updates.change(func() { s.updates.sessions = true })
 	}
-	s.noteNeighbours(peer, p.GetConf().GetPeerGroup(), now)
+	if now != Established {
+		return
+	}
+	if err := s.record.write(); err != nil {
+		s.log.Warn("BGP: the next start will not be known as a restart by itself", "err", err)
+	}
+	s.noteNeighbours(peer, p.GetConf().GetPeerGroup())
 }
 
 // forgetSession forgets what was seen of a session that is taken down here. Where it

@@ -19,11 +19,12 @@ import (
 type Options struct {
 	Log       *slog.Logger
 	Passwords *Passwords // nil: sessions with a password cannot be made
-	// StateDir is where the addresses of dynamic neighbours are remembered, which
-	// have to be known after a restart; empty: nowhere.
+	// StateDir is where is remembered what has to be known after a restart: that there
+	// are sessions, and the addresses of dynamic neighbours; empty: nowhere.
 	StateDir string
-	// Restarting says that the kernel has routes of an earlier run: peers are told
-	// so, and Batch.Settled comes when they have sent theirs.
+	// Restarting says that an earlier run left sessions to their peers (Spoke), or its
+	// routes in the kernel: peers are told so, and Batch.Settled comes when they have
+	// sent theirs.
 	Restarting bool
 	// LimitRetry is how long a session that had too many prefixes stays down; 0: a
 	// minute. It doubles each time, up to a quarter of an hour.
@@ -54,6 +55,7 @@ type Speaker struct {
 	// stopListening ends the wait for a port that another program has.
 	stopListening context.CancelFunc
 	neighbours    *neighbours
+	record        *record
 	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
 	installed     *program
 	origins       origins
@@ -92,6 +94,9 @@ func Open(o Options) (*Speaker, error) {
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
 		o.Log.Warn("dynamic neighbours of before are not known", "err", err)
+	}
+	if s.record, err = newRecord(o.StateDir); err != nil {
+		o.Log.Warn("BGP: the next start will not be known as a restart by itself", "err", err)
 	}
 	s.serverLog = &serverLog{speaker: s, log: o.Log}
 	s.server = server.NewBgpServer(server.LoggerOption(s.serverLog))
@@ -170,6 +175,9 @@ func (s *Speaker) stop() error {
 		s.stopListening()
 	}
 	err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{})
+	if err := s.record.remove(); err != nil {
+		s.log.Warn("BGP: the next start will be taken for a restart", "err", err)
+	}
 	s.installed, s.generation = nil, 0
 	clear(s.originated)
 	clear(s.remembered)
