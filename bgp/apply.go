@@ -184,7 +184,7 @@ func (t *transaction) endSessions() {
 		}
 		for _, address := range t.limitedOf(old) {
 			if l := t.unlimit(address); l.dynamic {
-				_ = t.deleteAddress(address, false) // who held it off
+				_ = t.deleteAddress(address) // who held it off
 			}
 		}
 		were := t.addresses(old)

@@ -50,7 +50,7 @@ func (s *Speaker) release(peer netip.Addr) {
 	switch l := s.unlimit(peer); {
 	case l == nil:
 	case l.dynamic:
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+		_ = s.deleteAddress(peer)
 	default:
 		_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
 	}
@@ -96,23 +96,23 @@ func (s *Speaker) limitedOf(p state.BGPPeer) []netip.Addr {
 // have come again meanwhile.
 func (s *Speaker) holdOff(peer netip.Addr, l *limited) {
 	time.Sleep(200 * time.Millisecond) // the peer is told why
-	var err error
-	for range 50 {
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
-		if err = s.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: &api.Peer{
-			Conf: &api.PeerConf{NeighborAddress: peer.String(), PeerAsn: noASN, AdminDown: true},
-		}}); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if err != nil {
-		s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.limitMu.Lock()
 	still := s.limited[peer] == l
 	s.limitMu.Unlock()
 	if !still { // it was released meanwhile
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+		return
 	}
+	var err error
+	for range 50 {
+		_ = s.deleteAddress(peer)
+		if err = s.addAddress(&api.Peer{
+			Conf: &api.PeerConf{NeighborAddress: peer.String(), PeerAsn: noASN, AdminDown: true},
+		}, peer); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
 }

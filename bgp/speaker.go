@@ -57,6 +57,7 @@ type Speaker struct {
 	neighbours    *neighbours
 	record        *record
 	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
+	keyed         map[netip.Addr]bool         // that have a password of their own at the listening socket
 	installed     *program
 	origins       origins
 	programs      int // compiled so far
@@ -88,7 +89,7 @@ func Open(o Options) (*Speaker, error) {
 	}
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
-		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
+		remembered: map[netip.Addr]netip.Prefix{}, keyed: map[netip.Addr]bool{}, origins: origins{}, originated: map[netip.Prefix]originated{},
 		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, limited: map[netip.Addr]*limited{},
 	}
 	var err error
@@ -181,6 +182,7 @@ func (s *Speaker) stop() error {
 	s.installed, s.generation = nil, 0
 	clear(s.originated)
 	clear(s.remembered)
+	clear(s.keyed)
 	s.unlimitAll()
 	if s.gate != nil {
 		_ = s.gate.conn.Close()
