@@ -95,9 +95,10 @@ func (a *agent) watchPasswords(ctx context.Context) {
 }
 
 // passwordsBeside reads password files for who compares beside the agent, whose key
-// gives the IDs. Where there is none, IDs say nothing, and forgetPasswords leaves them
-// out.
-func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Password {
+// gives the IDs. A file that cannot be read any more leaves the agent with the password
+// that it has, as its objects say. Where there is no key, IDs say nothing, and
+// forgetPasswords leaves them out.
+func passwordsBeside(l *Loaded, node, stateDir string, agents state.Snapshot) map[string]render.Password {
 	files := render.PasswordFiles(l.File, node)
 	if len(files) == 0 {
 		return nil
@@ -109,7 +110,13 @@ func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Passwor
 	if err != nil {
 		return nil
 	}
-	return lookAtPasswords(passwords, files, nil)
+	before := map[string]render.Password{}
+	for _, o := range agents {
+		if p, ok := o.(state.BGPPeer); ok && p.PasswordFile != "" {
+			before[p.PasswordFile] = render.Password{ID: p.PasswordID}
+		}
+	}
+	return lookAtPasswords(passwords, files, before)
 }
 
 // forgetPasswords takes the IDs of passwords out of a snapshot.

@@ -90,7 +90,7 @@ func (o *Once) takeBGP(ctx context.Context) error {
 	if o.sources.bgp.routes, err = o.kernel.Others.Read(ctx); err != nil {
 		return err
 	}
-	o.sources.bgp.passwords = passwordsBeside(o.Loaded, o.sources.node, o.state)
+	o.sources.bgp.passwords = passwordsBeside(o.Loaded, o.sources.node, o.state, o.bgp.Objects)
 	return nil
 }
 
