@@ -48,5 +48,10 @@ func TestCallersThatHangUp(t *testing.T) {
 			c.Close()
 		}
 		bgptest.Eventually(t, "nobody is left", func() bool { return len(s.dynamic()) == 0 })
+		bgptest.Eventually(t, "nobody is known", func() bool {
+			s.seenMu.Lock()
+			defer s.seenMu.Unlock()
+			return len(s.seen) == 0
+		})
 	})
 }

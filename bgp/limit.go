@@ -13,6 +13,12 @@ import (
 // longestLimit is how long a session that had too many prefixes stays down at most.
 const longestLimit = 15 * time.Minute
 
+// limit is how long a session waited last, and until when.
+type limit struct {
+	wait  time.Duration
+	until time.Time
+}
+
 // limited is a session that is down for too many prefixes.
 type limited struct {
 	again *time.Timer // when it may come up
@@ -26,12 +32,12 @@ type limited struct {
 func (s *Speaker) sawLimit(peer netip.Addr) {
 	l := &limited{dynamic: s.current.Load().isDynamic(peer)}
 	s.limitMu.Lock()
-	if s.limited[peer] != nil {
+	if s.limited[peer] != nil || l.dynamic && len(s.limited) >= mostGone {
 		s.limitMu.Unlock()
 		return
 	}
-	wait := min(max(2*s.limits[peer], s.options.LimitRetry), longestLimit)
-	s.limits[peer] = wait
+	wait := min(max(2*s.limits[peer].wait, s.options.LimitRetry), longestLimit)
+	s.limits[peer] = limit{wait, time.Now().Add(wait)}
 	s.limited[peer] = l
 	l.again = time.AfterFunc(wait, func() {
 		s.mu.Lock()

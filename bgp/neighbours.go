@@ -68,6 +68,11 @@ func (n *neighbours) note(a netip.Addr, there bool) error {
 	default:
 		n.list = slices.Delete(n.list, i, i+1)
 	}
+	return n.save()
+}
+
+// save is called with mu held.
+func (n *neighbours) save() error {
 	if n.path == "" {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,5 +96,33 @@ func TestRememberedNeighbourGetsANewPassword(t *testing.T) {
 			r.Kill()
 			m.comesWithAnother()
 		})
+	})
+}
+
+// A dynamic neighbour that has gone for good is not looked for after a restart; when it
+// comes again it is known how its session ended.
+func TestDynamicNeighbourThatIsGone(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		h, dir := wire(t), t.TempDir()
+		start := func() bgptest.Router {
+			return bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{far(64512)}})
+		}
+		remembered := func() string {
+			b, _ := os.ReadFile(filepath.Join(dir, "bgp-neighbours.json"))
+			return string(b)
+		}
+		n := open(t, bgp.Options{StateDir: dir})
+		p := peer4(64513)
+		p.Address, p.Prefix = netip.Addr{}, prefix("192.0.2.0/24")
+		n.want(speaker(64512), p)
+		r := start()
+		n.established(far4)
+		bgptest.Eventually(t, "it is remembered", func() bool { return remembered() == `["`+far4+`"]` }, remembered)
+		r.Stop()
+		bgptest.Eventually(t, "it is forgotten", func() bool { return remembered() == "[]" }, remembered)
+		start()
+		if s := n.established(far4); !strings.Contains(s.LastError, "the peer ended the session") {
+			t.Errorf("%+v", s)
+		}
 	})
 }

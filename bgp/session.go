@@ -57,8 +57,8 @@ type seen struct {
 	ended string // why the session ended last
 	endAt time.Time
 	said  string // the error that the log said last while it was down
-	// changes counts those of state.
-	changes int
+	// changed is the number of the last change of state.
+	changed int
 	calls   bool // this node calls the peer
 }
 
@@ -68,7 +68,7 @@ type seen struct {
 // mend.
 func (s *Speaker) unstick(peer netip.Addr, at int) {
 	s.seenMu.Lock()
-	stuck := s.seenOf(peer).changes == at
+	stuck := s.lookAt(peer).changed == at
 	s.seenMu.Unlock()
 	if !stuck {
 		return
@@ -98,8 +98,9 @@ func (s *Speaker) sawState(p *api.Peer) {
 		e.since = time.Now()
 	}
 	e.state = now
-	e.changes++
-	why, at := e.err, e.changes
+	s.changes++
+	e.changed = s.changes
+	why, at := e.err, e.changed
 	switch {
 	case now == Established:
 		e.err, e.errAt, e.said = e.ended, e.endAt, ""
@@ -120,6 +121,9 @@ func (s *Speaker) sawState(p *api.Peer) {
 	if before != now {
 		s.updates.change(func() { s.updates.sessions = true })
 	}
+	if now == "idle" {
+		s.mayBeGone()
+	}
 	if now != Established {
 		return
 	}
@@ -133,7 +137,7 @@ func (s *Speaker) sawState(p *api.Peer) {
 // is made anew for a change of what, that is why it ended.
 func (s *Speaker) forgetSession(peer netip.Addr, what string) {
 	s.seenMu.Lock()
-	before := *s.seenOf(peer)
+	before := s.lookAt(peer)
 	delete(s.seen, peer)
 	was := before.state == Established && what != ""
 	why := "reset by a change of " + what
@@ -149,7 +153,15 @@ func (s *Speaker) forgetSession(peer netip.Addr, what string) {
 	}
 }
 
-// seenOf is called with seenMu held.
+// lookAt is called with seenMu held, and gives nothing of who was not seen.
+func (s *Speaker) lookAt(peer netip.Addr) seen {
+	if e := s.seen[peer]; e != nil {
+		return *e
+	}
+	return seen{}
+}
+
+// seenOf is called with seenMu held, and makes an entry where there is none.
 func (s *Speaker) seenOf(peer netip.Addr) *seen {
 	e := s.seen[peer]
 	if e == nil {
@@ -240,7 +252,7 @@ func (s *Speaker) Sessions() []Session {
 		}
 		e := session(p, of)
 		s.seenMu.Lock()
-		saw := *s.seenOf(address)
+		saw := s.lookAt(address)
 		s.seenMu.Unlock()
 		// GoBGP's state is ahead of what it calls back with: since when a session is
 		// established is known with the call.

@@ -118,7 +118,7 @@ func (s *Speaker) synced(address netip.Addr, p *api.Peer) bool {
 		return false
 	}
 	s.seenMu.Lock()
-	since := s.seenOf(address).since
+	since := s.lookAt(address).since
 	s.seenMu.Unlock()
 	if since.IsZero() || time.Since(since) < linger {
 		return false

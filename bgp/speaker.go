@@ -64,15 +64,17 @@ type Speaker struct {
 	generation    int
 	originated    map[netip.Prefix]originated
 
-	seenMu sync.Mutex
-	seen   map[netip.Addr]*seen
+	seenMu   sync.Mutex
+	seen     map[netip.Addr]*seen
+	changes  int         // of any session's state
+	sweeping atomic.Bool // soon
 
 	countMu sync.Mutex
 	counted map[netip.Addr]*counted
 
 	limitMu sync.Mutex
-	limits  map[netip.Addr]time.Duration // how long each waited last
-	limited map[netip.Addr]*limited      // those that wait now
+	limits  map[netip.Addr]limit
+	limited map[netip.Addr]*limited // those that wait now
 }
 
 // Open starts a speaker that has nothing configured and listens nowhere. It opens
@@ -90,7 +92,7 @@ func Open(o Options) (*Speaker, error) {
 	s := &Speaker{
 		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
 		remembered: map[netip.Addr]netip.Prefix{}, keyed: map[netip.Addr]bool{}, origins: origins{}, originated: map[netip.Prefix]originated{},
-		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, limited: map[netip.Addr]*limited{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]limit{}, limited: map[netip.Addr]*limited{},
 	}
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
