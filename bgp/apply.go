@@ -113,16 +113,7 @@ func (t *transaction) run() error {
 		for _, address := range were {
 			t.forgetSession(address, why)
 		}
-		// GoBGP's stop leaves what is offered to dynamic neighbours.
-		for _, p := range t.before.peers {
-			if !p.Prefix.IsValid() {
-				continue
-			}
-			if err := t.deletePeer(p); err != nil {
-				return err
-			}
-		}
-		if err := t.stop(); err != nil {
+		if err := t.stop(t.before); err != nil {
 			return err
 		}
 		t.before = newConfig()
