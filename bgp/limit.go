@@ -62,6 +62,16 @@ func (s *Speaker) release(peer netip.Addr) {
 	}
 }
 
+// heldOff says until when a session is down for too many prefixes, if it is.
+func (s *Speaker) heldOff(peer netip.Addr) (until time.Time) {
+	s.limitMu.Lock()
+	defer s.limitMu.Unlock()
+	if s.limited[peer] != nil {
+		until = s.limits[peer].until
+	}
+	return until
+}
+
 // unlimit forgets that a session is down, and gives what was known of it.
 func (s *Speaker) unlimit(peer netip.Addr) *limited {
 	s.limitMu.Lock()

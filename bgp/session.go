@@ -34,6 +34,9 @@ type Session struct {
 	// when the session is up again; what only kept it from coming up does not.
 	LastError string    `json:"lastError,omitempty"`
 	ErrorAt   time.Time `json:"errorAt,omitzero"`
+	// Again is set where the session is held off, for too many prefixes: when it may
+	// come up again.
+	Again time.Time `json:"again,omitzero"`
 }
 
 // SessionFamily counts the prefixes of one family.
@@ -260,7 +263,8 @@ func (s *Speaker) Sessions() []Session {
 			e.State = cmp.Or(saw.state, e.State)
 		}
 		e.Since, e.LastError, e.ErrorAt = saw.since, saw.err, saw.errAt
-		if of.Prefix.IsValid() && e.State != Established && !e.Restarting {
+		e.Again = s.heldOff(address)
+		if of.Prefix.IsValid() && e.State != Established && !e.Restarting && e.Again.IsZero() {
 			return // remembered, and not come back
 		}
 		if e.State == Established {
@@ -284,7 +288,11 @@ func session(p *api.Peer, of state.BGPPeer) Session {
 		e.HoldTime = int(p.GetTimers().GetState().GetNegotiatedHoldTime())
 	}
 	e.Address, _ = netip.ParseAddr(p.GetState().GetNeighborAddress())
-	for _, f := range p.GetAfiSafis() {
+	families := p.GetAfiSafis()
+	if p.GetConf().GetPeerAsn() == noASN { // who is held off has a stand-in
+		families = apiFamilies(of)
+	}
+	for _, f := range families {
 		name := "ipv4"
 		if f.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6 {
 			name = "ipv6"

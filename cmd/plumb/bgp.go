@@ -92,10 +92,14 @@ func counts(p *bgp.Session, f *bgp.SessionFamily) []string {
 }
 
 func lastError(p *bgp.Session, now time.Time) string {
-	if p.LastError == "" || p.ErrorAt.IsZero() {
-		return p.LastError
+	text := p.LastError
+	if text != "" && !p.ErrorAt.IsZero() {
+		text += " (" + lately(now, p.ErrorAt) + " ago)"
 	}
-	return p.LastError + " (" + lately(now, p.ErrorAt) + " ago)"
+	if p.Again.After(now) {
+		text += "; tried again in " + lately(p.Again, now)
+	}
+	return text
 }
 
 // lately is how long ago something was, in two units at most: sessions last for weeks.
