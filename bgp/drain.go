@@ -30,7 +30,7 @@ func (s *Speaker) stop(c *config) error {
 	if err := s.record.remove(); err != nil {
 		s.log.Warn("BGP: the next start will be taken for a restart", "err", err)
 	}
-	s.installed, s.generation = nil, 0
+	s.installed, s.policed, s.generation = nil, newConfig(), 0
 	clear(s.originated)
 	clear(s.remembered)
 	clear(s.keyed)

@@ -59,6 +59,7 @@ type Speaker struct {
 	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
 	keyed         map[netip.Addr]bool         // that have a password of their own at the listening socket
 	installed     *program
+	policed       *config // that the policies which are there were made for
 	origins       origins
 	programs      int // compiled so far
 	generation    int
@@ -90,7 +91,7 @@ func Open(o Options) (*Speaker, error) {
 		o.OpenWait = 15 * time.Second
 	}
 	s := &Speaker{
-		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
+		policed: newConfig(), options: o, log: o.Log, updates: newUpdates(!o.Restarting),
 		remembered: map[netip.Addr]netip.Prefix{}, keyed: map[netip.Addr]bool{}, origins: origins{}, originated: map[netip.Prefix]originated{},
 		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]limit{}, limited: map[netip.Addr]*limited{},
 	}
