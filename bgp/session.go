@@ -15,7 +15,9 @@ import (
 
 // Session is a session as it is now.
 type Session struct {
-	Name    string     `json:"name"`
+	Name string `json:"name"`
+	// Address is not valid for a prefix that nobody can come by, since the session is not
+	// made.
 	Address netip.Addr `json:"address"`
 	// Prefix is set where the peer is a dynamic neighbour: the prefix of its BGPPeer.
 	Prefix   netip.Prefix `json:"prefix,omitzero"`

@@ -66,7 +66,11 @@ func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
 		if !p.Since.IsZero() {
 			since = lately(now, p.Since)
 		}
-		lead := []string{p.Name, p.Address.String(), strconv.FormatUint(uint64(p.ASN), 10), state, since}
+		where := p.Address.String()
+		if !p.Address.IsValid() {
+			where = p.Prefix.String()
+		}
+		lead := []string{p.Name, where, strconv.FormatUint(uint64(p.ASN), 10), state, since}
 		for i, f := range p.Families {
 			why := ""
 			if i == 0 {
