@@ -26,6 +26,7 @@ type bgpSources struct {
 	names     map[string]string // of peers, by address or prefix
 	routes    []state.Route     // of the host, not plumb's
 	learned   *learned
+	linkLost  func(state.Interface) // nil: nobody has sessions
 }
 
 var bgpSource = reconcile.Source{Rank: rankNode, ID: "bgp"}
