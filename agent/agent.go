@@ -115,7 +115,7 @@ func Run(ctx context.Context, o Options) error {
 	protect(engine)
 	engine.Hold(holdLearned, isLearned)
 	a.sources = newSources(engine, o.Node)
-	a.sources.bgp.on = true
+	a.sources.bgp.on, a.sources.bgp.linkLost = true, a.linkLost
 	a.sources.bgp.tell = func(l *render.Learned) { a.tellNextHops(ctx, k, l) }
 	if first != nil {
 		a.sources.bgp.passwords = a.lookAtPasswords(first.File)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,6 +28,7 @@ type bgpSources struct {
 	learned   *learned
 	nextHops  *nextHops
 	tell      func(*render.Learned) // to the speaker; nil where there is none beside
+	linkLost  func(state.Interface) // nil: nobody has sessions
 }
 
 var bgpSource = reconcile.Source{Rank: rankNode, ID: "bgp"}
@@ -125,49 +125,6 @@ func (s *sources) renderEndpoints() error {
 	return errors.Join(errs...)
 }
 
-// setPasswords takes what was found in password files.
-func (s *sources) setPasswords(passwords map[string]render.Password) error {
-	if maps.Equal(s.bgp.passwords, passwords) {
-		return nil
-	}
-	s.bgp.passwords = passwords
-	return s.renderBGP()
-}
-
-// lookAtPasswords reads the password files that the file names. One that cannot be
-// read, but could before, leaves the password as it was, with a warning.
-func lookAtPasswords(passwords *bgp.Passwords, files []string, before map[string]render.Password) map[string]render.Password {
-	out := make(map[string]render.Password, len(files))
-	for _, path := range files {
-		if passwords == nil {
-			out[path] = before[path]
-			continue
-		}
-		id, warning, err := passwords.Look(path)
-		p := render.Password{ID: id, Warning: warning}
-		if err != nil {
-			p = render.Password{ID: before[path].ID, Warning: err.Error() + "; write the password into it, and chmod 600 it"}
-			if p.ID != "" {
-				p.Warning += "; the earlier one stays in use"
-			}
-		}
-		out[path] = p
-	}
-	return out
-}
-
-// lookAtPasswords reads the password files that a state file names.
-func (a *agent) lookAtPasswords(f *desired.File) map[string]render.Password {
-	files := render.PasswordFiles(f, a.Node)
-	if len(files) > 0 && a.passwords == nil {
-		var err error
-		if a.passwords, err = bgp.OpenPasswords(a.StateDir); err != nil {
-			a.Log.Warn("passwords of BGP sessions get other IDs with each start", "err", err)
-		}
-	}
-	return lookAtPasswords(a.passwords, files, a.sources.bgp.passwords)
-}
-
 // withoutBGP ends the hold on learned routes where the file has no BGP: nobody will
 // learn them again.
 func (a *agent) withoutBGP(e *reconcile.Engine, f *desired.File) {
@@ -184,45 +141,21 @@ func (a *agent) closeBGP() {
 	}
 }
 
-// watchPasswords looks at the password files from time to time, until ctx ends.
-func (a *agent) watchPasswords(ctx context.Context) {
-	tick := time.NewTicker(pollFile)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		var files []string
-		var before map[string]render.Password
-		if a.loop.Ask(ctx, func(*reconcile.Engine) {
-			if a.sources.file != nil {
-				files = render.PasswordFiles(a.sources.file, a.Node)
-			}
-			before = a.sources.bgp.passwords
-		}) != nil || len(files) == 0 {
-			continue
-		}
-		now := lookAtPasswords(a.passwords, files, before)
-		if !maps.Equal(now, before) {
-			a.loop.Do(func(*reconcile.Engine) { a.note(a.sources.setPasswords(now)) })
-		}
-	}
-}
-
 // startBGP puts the speaker beside the kernel's kinds. It is opened when the engine
 // has the first object of BGP to make.
 func (a *agent) startBGP(ctx context.Context, k *Kernel) {
 	a.speaker = &speaker{
 		options: func() bgp.Options {
-			restarting := false
+			holding := false
 			for _, o := range a.sources.engine.Had(state.KindRoute) {
-				if restarting = isLearned(o); restarting {
+				if holding = isLearned(o); holding {
 					break
 				}
 			}
-			a.sources.bgp.learned.holding = restarting
+			a.sources.bgp.learned.holding = holding
+			a.openPasswords()
+			// A node that has learned nothing has announced something all the same.
+			restarting := holding || bgp.Spoke(a.StateDir)
 			return bgp.Options{Log: a.Log, Passwords: a.passwords, StateDir: a.StateDir, Restarting: restarting}
 		},
 		opened: func(sp *bgp.Speaker) {

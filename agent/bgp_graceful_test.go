@@ -100,3 +100,46 @@ func gracefulRestart(t *testing.T, start bgptest.Start) {
 		stop()
 	}
 }
+
+// A node that has learned nothing is restarted, and its peer keeps what it announced: that
+// routes were learned is not what tells a restart.
+func TestRestartOfANodeThatLearnedNothing(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad")
+		h := bgptest.NewHost(t, "eth0", []string{"192.0.2.1/24", "fd00:a::1/64"}, []string{"192.0.2.2/24", "fd00:a::2/64"})
+		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64601, RouterID: "192.0.2.2", Restart: 60, Kernel: true, Peers: []bgptest.Peer{
+			{Address: "192.0.2.1", Local: "192.0.2.2", ASN: 64512, IPv4: true},
+		}})
+		r.Announce("198.51.100.0/24") // in no pool
+		o := options(t, strings.Replace(withRouter, `    - {name: six, address: "fd00:a::2", asn: 64601, families: [ipv6]}`, "", 1))
+		p := startProcess(t, o.File)
+		bgptest.Eventually(t, "the router has the podCIDR", func() bool { return strings.Contains(h.Sh("ip route"), "10.244.1.0/24") }, r.Status)
+		settled := func() bool {
+			code, text := get(t, "/status")
+			return code == 200 && strings.Contains(text, `"settled":true`) && strings.Contains(text, `"state":"established"`)
+		}
+		bgptest.Eventually(t, "settled", settled, p.log.String)
+		var heard logged
+		cmd := h.Command("ip", "monitor", "route")
+		cmd.Stdout = &heard
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		bgptest.Eventually(t, "the monitor tells", func() bool {
+			h.Sh("ip route add blackhole 192.0.2.255; ip route del blackhole 192.0.2.255")
+			return strings.Contains(heard.String(), "192.0.2.255")
+		})
+		for _, how := range []os.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+			p.end(how)
+			p = startProcess(t, o.File)
+			bgptest.Eventually(t, "settled after the restart", settled, r.Status, p.log.String)
+			time.Sleep(time.Second) // for what the end of the restart sets off
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if strings.Contains(heard.String(), "10.244.1.0/24") {
+			t.Errorf("the router dropped the podCIDR while the agent restarted:\n%s", heard.String())
+		}
+	})
+}

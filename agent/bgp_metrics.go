@@ -30,6 +30,9 @@ func (m bgpMetrics) Collect(out chan<- prometheus.Metric) {
 		"peer", "address", "family", "what")
 	for _, p := range s.Sessions {
 		states[p.State]++
+		if !p.Address.IsValid() {
+			continue // nobody can come by it
+		}
 		for _, f := range p.Families {
 			for what, n := range map[string]uint64{"received": f.Received, "accepted": f.Accepted, "sent": f.Sent} {
 				gauge(prefixes, float64(n), p.Name, p.Address.String(), f.Family, what)

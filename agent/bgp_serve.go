@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/reconcile"
+	"github.com/plumbnet/plumb/render"
 )
 
 // BGPStatus is the agent's view of BGP.
@@ -27,10 +30,12 @@ type BGPStatus struct {
 // the loop.
 func (a *agent) bgpStatus(ctx context.Context) (*BGPStatus, error) {
 	var s *BGPStatus
+	var unmade []bgp.Session
 	if err := a.loop.Ask(ctx, func(*reconcile.Engine) {
 		b := &a.sources.bgp
 		if b.speaker.ASN != 0 {
 			s = &BGPStatus{ASN: b.speaker.ASN, RouterID: b.speaker.RouterID, Drained: b.drained, Learned: len(b.learned.at)}
+			unmade = a.sources.unmade()
 		}
 	}); err != nil || s == nil {
 		return nil, err
@@ -39,7 +44,33 @@ func (a *agent) bgpStatus(ctx context.Context) (*BGPStatus, error) {
 	if sp := a.speaker.open.Load(); sp != nil && !s.Drained {
 		s.Sessions = sp.Sessions()
 	}
+	if len(unmade) > 0 {
+		s.Sessions = append(s.Sessions, unmade...)
+		slices.SortStableFunc(s.Sessions, func(a, b bgp.Session) int { return strings.Compare(a.Name, b.Name) })
+	}
 	return s, nil
+}
+
+// unmade gives the sessions of the file that wait for their passwords, with the reason.
+func (s *sources) unmade() []bgp.Session {
+	if !s.speaks() {
+		return nil
+	}
+	var out []bgp.Session
+	for _, p := range render.WithoutPassword(s.file, s.node, s.bgp.passwords) {
+		e := bgp.Session{
+			Name: p.Name, Address: p.Address, Prefix: p.Prefix, ASN: p.ASN, State: "idle",
+			LastError: "it is not made: " + s.bgp.passwords[p.PasswordFile].Warning,
+		}
+		if p.IPv4 {
+			e.Families = append(e.Families, bgp.SessionFamily{Family: "ipv4"})
+		}
+		if p.IPv6 {
+			e.Families = append(e.Families, bgp.SessionFamily{Family: "ipv6"})
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // RIBRoute is a prefix of the RIB, and what became of it in the kernel.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/plumbnet/plumb/bgp"
 	"github.com/plumbnet/plumb/reconcile"
-	"github.com/plumbnet/plumb/render"
 	"github.com/plumbnet/plumb/state"
 )
 
@@ -93,7 +90,7 @@ func (o *Once) takeBGP(ctx context.Context) error {
 	if o.sources.bgp.routes, err = o.kernel.Others.Read(ctx); err != nil {
 		return err
 	}
-	o.sources.bgp.passwords = passwordsBeside(o.Loaded, o.sources.node, o.state)
+	o.sources.bgp.passwords = passwordsBeside(o.Loaded, o.sources.node, o.state, o.bgp.Objects)
 	return nil
 }
 
@@ -112,34 +109,6 @@ func (o *Once) learn() error {
 	}
 	o.sources.bgp.learned.holding = !o.bgp.Settled
 	return o.sources.bgp.learned.take(updates)
-}
-
-// passwordsBeside reads password files for who compares beside the agent, whose key
-// gives the IDs. Where there is none, IDs say nothing, and forgetPasswords leaves them
-// out.
-func passwordsBeside(l *Loaded, node, stateDir string) map[string]render.Password {
-	files := render.PasswordFiles(l.File, node)
-	if len(files) == 0 {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(stateDir, passwordKey)); err != nil {
-		return nil
-	}
-	passwords, err := bgp.OpenPasswords(stateDir)
-	if err != nil {
-		return nil
-	}
-	return lookAtPasswords(passwords, files, nil)
-}
-
-// forgetPasswords takes the IDs of passwords out of a snapshot.
-func forgetPasswords(s state.Snapshot) {
-	for key, o := range s {
-		if p, ok := o.(state.BGPPeer); ok && p.PasswordID != "" {
-			p.PasswordID = ""
-			s[key] = p
-		}
-	}
 }
 
 // errNoBGP says that nothing of BGP can be asked.

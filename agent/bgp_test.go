@@ -242,12 +242,16 @@ bgp: {asn: 64512, peers: [{name: tor, address: 192.0.2.2, asn: 64601, passwordFi
 			}, func() string { return fmt.Sprintf("%+v", s) }, log.String)
 		}
 		warns("the missing password is told, with the mend", "no session with peer tor", "no such file", "write the password into it")
+		if b := s.BGP; b == nil || len(b.Sessions) != 1 || b.Sessions[0].Name != "tor" || b.Sessions[0].State != "idle" ||
+			len(b.Sessions[0].Families) != 1 || !strings.Contains(b.Sessions[0].LastError, "it is not made: password file: open "+secret) {
+			t.Errorf("the session is not listed: %+v", b)
+		}
 		write(t, secret, "wrong\n")
 		warns("that others can read it is told", "can be read by others (mode 0644); chmod 600 it")
 		nstest.Sh(t, "chmod 600 "+secret)
 		bgptest.Eventually(t, "with a wrong password it says why it does not come up", func() bool {
 			s = statusOf(t)
-			return s.BGP != nil && len(s.BGP.Sessions) == 1 && strings.Contains(s.BGP.Sessions[0].LastError, "password")
+			return s.BGP != nil && len(s.BGP.Sessions) == 1 && strings.Contains(s.BGP.Sessions[0].LastError, "is the password the same?")
 		}, func() string { return fmt.Sprintf("%+v", s.BGP) })
 		write(t, secret, "secret\n")
 		bgptest.Eventually(t, "with the right one it does", func() bool { return a.Has("10.244.1.0/24") }, a.Status, log.String)

@@ -79,5 +79,7 @@ func clearStateDir(dir string) error {
 		os.RemoveAll(filepath.Join(dir, originalsName)),
 		os.RemoveAll(filepath.Join(dir, tablesName)),
 		os.RemoveAll(filepath.Join(dir, passwordKey)),
+		os.RemoveAll(filepath.Join(dir, bgpNeighbours)),
+		os.RemoveAll(filepath.Join(dir, bgpSessions)),
 	)
 }

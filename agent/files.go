@@ -20,7 +20,9 @@ const (
 	originalsName = "sysctls.json"
 	lockName      = "lock"
 	tablesName    = "tables.json"
-	passwordKey   = "password.key" // of package bgp
+	passwordKey   = "password.key" // these of package bgp
+	bgpNeighbours = "bgp-neighbours.json"
+	bgpSessions   = "bgp-sessions"
 )
 
 // Endpoints is the store of endpoint records in a state directory.

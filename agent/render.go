@@ -31,7 +31,7 @@ func Render(ctx context.Context, l *Loaded, node, stateDir string) (*Rendered, e
 	}
 	e := reconcile.NewEngine(paperKinds()...)
 	s := newSources(e, node)
-	s.bgp.on, s.bgp.passwords = true, passwordsBeside(l, node, stateDir)
+	s.bgp.on, s.bgp.passwords = true, passwordsBeside(l, node, stateDir, nil)
 	if err := s.setInterfaces(list); err != nil {
 		return nil, err
 	}

@@ -194,6 +194,9 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 	for _, i := range changed {
 		old, had := s.host.Interfaces[i.Name]
 		s.host.Interfaces[i.Name] = i
+		if had && old.Carrier && !i.Carrier {
+			s.lost(i)
+		}
 		if had && old.Up == i.Up && old.Index == i.Index && old.MTU == i.MTU && slices.Equal(old.Addresses, i.Addresses) {
 			continue
 		}
@@ -201,7 +204,8 @@ func (s *sources) changeInterfaces(changed []state.Interface, gone []string) err
 		touch(i.Name)
 	}
 	for _, name := range gone {
-		if _, had := s.host.Interfaces[name]; had {
+		if old, had := s.host.Interfaces[name]; had {
+			s.lost(old)
 			delete(s.host.Interfaces, name)
 			subnets = subnets || isOutside(name)
 			touch(name)

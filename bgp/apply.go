@@ -112,16 +112,7 @@ func (t *transaction) run() error {
 		for _, address := range were {
 			t.forgetSession(address, why)
 		}
-		// GoBGP's stop leaves what is offered to dynamic neighbours.
-		for _, p := range t.before.peers {
-			if !p.Prefix.IsValid() {
-				continue
-			}
-			if err := t.deletePeer(p); err != nil {
-				return err
-			}
-		}
-		if err := t.stop(); err != nil {
+		if err := t.stop(t.before); err != nil {
 			return err
 		}
 		t.before = newConfig()
@@ -136,17 +127,19 @@ func (t *transaction) run() error {
 		}
 		t.policy = true
 	}
+	var err error
 	t.endSessions()
 	t.adjustSessions()
 	if t.policy {
-		if err := t.changePolicy(); err != nil {
-			return fmt.Errorf("BGP policy: %w", err)
+		if err = t.changePolicy(); err != nil {
+			err = fmt.Errorf("BGP policy: %w", err)
+			t.postpone()
 		}
 	}
 	t.changePrefixes()
 	t.current.Store(t.now.clone()) // for the names of sessions that come up at once
 	t.startSessions()
-	return nil
+	return err
 }
 
 // restarts says whether the speaker ends, and begins anew for a change of what.
@@ -175,7 +168,7 @@ func (t *transaction) endSessions() {
 		}
 		for _, address := range t.limitedOf(old) {
 			if l := t.unlimit(address); l.dynamic {
-				_ = t.deleteAddress(address, false) // who held it off
+				_ = t.deleteAddress(address) // who held it off
 			}
 		}
 		were := t.addresses(old)
@@ -188,6 +181,16 @@ func (t *transaction) endSessions() {
 		}
 		for _, address := range were {
 			t.forgetSession(address, why)
+		}
+	}
+}
+
+// postpone leaves the sessions that are not there yet to the next try: it comes, for the
+// error of the policy is that of every change. GoBGP lets all pass that no policy is for.
+func (t *transaction) postpone() {
+	for id := range t.now.peers {
+		if !t.kept(id) {
+			delete(t.now.peers, id)
 		}
 	}
 }
@@ -244,7 +247,7 @@ func (t *transaction) originateAll() {
 	}
 }
 
-// changePolicy puts the policies of now in place of those of before. Where a living
+// changePolicy puts the policies of now in place of those that are there. Where a living
 // session's export changes, routes of before are judged by its old policy until all
 // have been marked as being of the next generation: so GoBGP, which withdraws a
 // route where the old form of it passed and the new one does not, withdraws what
@@ -252,46 +255,51 @@ func (t *transaction) originateAll() {
 func (t *transaction) changePolicy() error {
 	moved := map[string]bool{}
 	var soft []state.BGPPeer
-	all := t.before.speaker != nil && t.before.speaker.Own != t.now.speaker.Own || !slices.Equal(t.before.origins(), t.now.origins())
+	before := t.policed
+	all := before.speaker != nil && before.speaker.Own != t.now.speaker.Own || !slices.Equal(before.origins(), t.now.origins())
 	for id, p := range t.now.peers {
 		if !t.kept(id) {
 			continue
 		}
-		if old := t.before.peers[id]; exporting(t.before, old) != exporting(t.now, p) {
+		old, known := before.peers[id]
+		if !known || exporting(before, old) != exporting(t.now, p) {
 			moved[id] = true
 		}
-		if importing(t.before, t.before.peers[id]) != importing(t.now, p) {
+		if !known || importing(before, old) != importing(t.now, p) {
 			soft = append(soft, p)
 		}
 	}
-	ch := change{now: t.now, generation: t.generation}
+	was := t.generation
+	ch := change{now: t.now, generation: was}
 	if len(moved) > 0 {
-		ch.before, ch.previous, ch.moved = t.before, t.generation, moved
+		ch.before, ch.previous, ch.moved = before, was, moved
 		t.generation = nextGeneration(t.generation)
 		ch.generation = t.generation
 	}
 	if err := t.install(ch); err != nil {
+		t.generation = was // no route is of another
 		return err
 	}
+	var errs []error
 	switch {
 	case len(moved) > 0 || all:
-		if err := t.softReset("all"); err != nil {
-			return err
-		}
+		errs = append(errs, t.softReset("all"))
 		t.originateAll()
 	default:
 		for _, p := range soft {
 			for _, a := range t.addresses(p) {
-				if err := t.softReset(a.String()); err != nil {
-					return err
-				}
+				errs = append(errs, t.softReset(a.String()))
 			}
 		}
 	}
 	if len(moved) > 0 {
-		return t.install(change{now: t.now, generation: t.generation})
+		errs = append(errs, t.install(change{now: t.now, generation: t.generation}))
 	}
-	return nil
+	err := errors.Join(errs...)
+	if err == nil {
+		t.policed = t.now.clone()
+	}
+	return err
 }
 
 // addresses of the peers of a session that are there.
@@ -308,8 +316,15 @@ func (s *Speaker) addresses(p state.BGPPeer) []netip.Addr {
 	return out
 }
 
+// softReset has what a peer announced, or all peers, judged by the policy of now.
 func (s *Speaker) softReset(address string) error {
-	return s.server.ResetPeer(context.Background(), &api.ResetPeerRequest{
+	err := s.server.ResetPeer(context.Background(), &api.ResetPeerRequest{
 		Address: address, Soft: true, Direction: api.ResetPeerRequest_IN,
 	})
+	// A dynamic neighbour goes when it likes, and its routes with it. (GoBGP has no other
+	// mark of this error than its words.)
+	if err != nil && strings.HasSuffix(err.Error(), "doesn't exist") {
+		return nil
+	}
+	return err
 }

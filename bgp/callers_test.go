@@ -48,5 +48,13 @@ func TestCallersThatHangUp(t *testing.T) {
 			c.Close()
 		}
 		bgptest.Eventually(t, "nobody is left", func() bool { return len(s.dynamic()) == 0 })
+		if err := s.softReset("127.0.0.9"); err != nil {
+			t.Errorf("what one that has just gone announced cannot be judged anew: %v", err)
+		}
+		bgptest.Eventually(t, "nobody is known", func() bool {
+			s.seenMu.Lock()
+			defer s.seenMu.Unlock()
+			return len(s.seen) == 0
+		})
 	})
 }

@@ -1,6 +1,7 @@
 package bgp_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -97,5 +98,28 @@ func TestRoutesOverIPv4(t *testing.T) {
 		has(t, r, "10.244.1.0/24", false)
 		n.want(sp, p)
 		has(t, r, "fd00:10:244:1::/64", false)
+	})
+}
+
+// Neither side has an IPv4 address on the link: IPv4 routes go over the IPv6 session with
+// next hops of IPv6 (RFC 8950), both ways.
+func TestIPv4OverIPv6(t *testing.T) {
+	each(t, func(t *testing.T, start bgptest.Start) {
+		h := bgptest.NewHost(t, "peer", []string{near6 + "/64"}, []string{far6 + "/64"})
+		r := start(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Peers: []bgptest.Peer{
+			{Address: near6, Local: far6, ASN: 64512, IPv4: true, IPv6: true},
+		}})
+		r.Announce("10.244.2.0/24")
+		n := open(t, bgp.Options{})
+		p := peer4(64513)
+		p.Address, p.NextHop4, p.NextHop6 = addr(far6), netip.Addr{}, netip.Addr{}
+		n.want(speaker(64512), p, state.BGPPrefix{Prefix: prefix("10.244.1.0/24")})
+		n.learns("10.244.2.0/24", far6)
+		has(t, r, "10.244.1.0/24", true)
+		if got := r.Show("10.244.1.0/24"); !strings.Contains(got, near6) {
+			t.Errorf("next hop %s is missing:\n%s", near6, got)
+		}
+		r.Withdraw("10.244.2.0/24")
+		n.learns("10.244.2.0/24")
 	})
 }

@@ -13,6 +13,12 @@ import (
 // longestLimit is how long a session that had too many prefixes stays down at most.
 const longestLimit = 15 * time.Minute
 
+// limit is how long a session waited last, and until when.
+type limit struct {
+	wait  time.Duration
+	until time.Time
+}
+
 // limited is a session that is down for too many prefixes.
 type limited struct {
 	again *time.Timer // when it may come up
@@ -26,12 +32,12 @@ type limited struct {
 func (s *Speaker) sawLimit(peer netip.Addr) {
 	l := &limited{dynamic: s.current.Load().isDynamic(peer)}
 	s.limitMu.Lock()
-	if s.limited[peer] != nil {
+	if s.limited[peer] != nil || l.dynamic && len(s.limited) >= mostGone {
 		s.limitMu.Unlock()
 		return
 	}
-	wait := min(max(2*s.limits[peer], s.options.LimitRetry), longestLimit)
-	s.limits[peer] = wait
+	wait := min(max(2*s.limits[peer].wait, s.options.LimitRetry), longestLimit)
+	s.limits[peer] = limit{wait, time.Now().Add(wait)}
 	s.limited[peer] = l
 	l.again = time.AfterFunc(wait, func() {
 		s.mu.Lock()
@@ -50,10 +56,20 @@ func (s *Speaker) release(peer netip.Addr) {
 	switch l := s.unlimit(peer); {
 	case l == nil:
 	case l.dynamic:
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+		_ = s.deleteAddress(peer)
 	default:
 		_ = s.server.EnablePeer(context.Background(), &api.EnablePeerRequest{Address: peer.String()})
 	}
+}
+
+// heldOff says until when a session is down for too many prefixes, if it is.
+func (s *Speaker) heldOff(peer netip.Addr) (until time.Time) {
+	s.limitMu.Lock()
+	defer s.limitMu.Unlock()
+	if s.limited[peer] != nil {
+		until = s.limits[peer].until
+	}
+	return until
 }
 
 // unlimit forgets that a session is down, and gives what was known of it.
@@ -96,23 +112,23 @@ func (s *Speaker) limitedOf(p state.BGPPeer) []netip.Addr {
 // have come again meanwhile.
 func (s *Speaker) holdOff(peer netip.Addr, l *limited) {
 	time.Sleep(200 * time.Millisecond) // the peer is told why
-	var err error
-	for range 50 {
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
-		if err = s.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: &api.Peer{
-			Conf: &api.PeerConf{NeighborAddress: peer.String(), PeerAsn: noASN, AdminDown: true},
-		}}); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if err != nil {
-		s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.limitMu.Lock()
 	still := s.limited[peer] == l
 	s.limitMu.Unlock()
 	if !still { // it was released meanwhile
-		_ = s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+		return
 	}
+	var err error
+	for range 50 {
+		_ = s.deleteAddress(peer)
+		if err = s.addAddress(&api.Peer{
+			Conf: &api.PeerConf{NeighborAddress: peer.String(), PeerAsn: noASN, AdminDown: true},
+		}, peer); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.log.Warn("BGP: a neighbour with too many prefixes cannot be held off", "peer", peer, "err", err)
 }

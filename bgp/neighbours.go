@@ -68,6 +68,11 @@ func (n *neighbours) note(a netip.Addr, there bool) error {
 	default:
 		n.list = slices.Delete(n.list, i, i+1)
 	}
+	return n.save()
+}
+
+// save is called with mu held.
+func (n *neighbours) save() error {
 	if n.path == "" {
 		return nil
 	}
@@ -80,16 +85,13 @@ func (n *neighbours) note(a netip.Addr, there bool) error {
 	return errors.Join(os.WriteFile(next, b, 0o600), os.Rename(next, n.path))
 }
 
-// noteNeighbours keeps the list of dynamic neighbours: one that restarts
-// gracefully stays on it.
-func (s *Speaker) noteNeighbours(peer netip.Addr, group, now string) {
+// noteNeighbours keeps the list of dynamic neighbours, when a session is up: one that
+// restarts gracefully stays on it.
+func (s *Speaker) noteNeighbours(peer netip.Addr, group string) {
 	if group == "" {
 		if c := s.current.Load(); c == nil || !c.isDynamic(peer) {
 			return
 		}
-	}
-	if now != Established {
-		return
 	}
 	if err := s.neighbours.note(peer, true); err != nil {
 		s.log.Warn("a dynamic neighbour will not be known after a restart", "peer", peer, "err", err)

@@ -93,9 +93,7 @@ func (s *Speaker) addPeer(c *config, p state.BGPPeer) error {
 	}
 	restarting := s.restarting()
 	if p.Address.IsValid() {
-		return s.server.AddPeer(context.Background(), &api.AddPeerRequest{
-			Peer: apiPeer(p, p.Address, password, c.external(p), restarting),
-		})
+		return s.addAddress(apiPeer(p, p.Address, password, c.external(p), restarting), p.Address)
 	}
 	group := apiPeer(p, netip.Addr{}, password, c.external(p), restarting)
 	name := p.Prefix.String()
@@ -120,9 +118,7 @@ func (s *Speaker) addPeer(c *config, p state.BGPPeer) error {
 		if _, own := c.peers[address.String()]; own {
 			continue
 		}
-		if err := s.server.AddPeer(context.Background(), &api.AddPeerRequest{
-			Peer: apiPeer(p, address, password, c.external(p), true),
-		}); err != nil {
+		if err := s.addAddress(apiPeer(p, address, password, c.external(p), true), address); err != nil {
 			return fmt.Errorf("neighbour %s: %w", address, err)
 		}
 		s.remembered[address] = p.Prefix
@@ -136,7 +132,7 @@ func (s *Speaker) passwordOf(p state.BGPPeer) (string, error) {
 	}
 	password, ok := s.options.Passwords.password(p.PasswordID)
 	if !ok {
-		return "", fmt.Errorf("the password of file %s is not known", p.PasswordFile)
+		return "", fmt.Errorf("the password of file %s is not known; write the file anew, or restart the agent", p.PasswordFile)
 	}
 	return password, nil
 }
@@ -144,7 +140,7 @@ func (s *Speaker) passwordOf(p state.BGPPeer) (string, error) {
 // deletePeer ends a session with a notification, or all that are of a prefix.
 func (s *Speaker) deletePeer(p state.BGPPeer) error {
 	if p.Address.IsValid() {
-		return s.deleteAddress(p.Address, p.PasswordFile != "")
+		return s.deleteAddress(p.Address)
 	}
 	name := p.Prefix.String()
 	if err := s.server.DeleteDynamicNeighbor(context.Background(), &api.DeleteDynamicNeighborRequest{Prefix: name, PeerGroup: name}); err != nil {
@@ -153,8 +149,7 @@ func (s *Speaker) deletePeer(p state.BGPPeer) error {
 	for address, prefix := range s.dynamic() {
 		if prefix == p.Prefix {
 			// One that has just gone by itself is no error; one that stays is the group's.
-			_ = s.deleteAddress(address, false)
-			delete(s.remembered, address)
+			_ = s.deleteAddress(address)
 		}
 	}
 	return s.server.DeletePeerGroup(context.Background(), &api.DeletePeerGroupRequest{Name: name})
@@ -163,17 +158,31 @@ func (s *Speaker) deletePeer(p state.BGPPeer) error {
 // noASN belongs to nobody (RFC 7300).
 const noASN = 4294967295
 
+// addAddress adds a peer, for whose address the listening socket gets a password of its
+// own, if there is one: it goes before that of a prefix.
+func (s *Speaker) addAddress(p *api.Peer, address netip.Addr) error {
+	if err := s.server.AddPeer(context.Background(), &api.AddPeerRequest{Peer: p}); err != nil {
+		return err
+	}
+	if p.GetConf().GetAuthPassword() != "" {
+		s.keyed[address] = true
+	}
+	return nil
+}
+
 // deleteAddress deletes a peer. GoBGP's DeletePeer leaves the password on the
 // listening socket, which would refuse the peer without it for ever; its update,
 // which deletes and adds, takes it off.
-func (s *Speaker) deleteAddress(address netip.Addr, password bool) error {
-	if password {
+func (s *Speaker) deleteAddress(address netip.Addr) error {
+	delete(s.remembered, address)
+	if s.keyed[address] {
 		if _, err := s.server.UpdatePeer(context.Background(), &api.UpdatePeerRequest{Peer: &api.Peer{
 			Conf:      &api.PeerConf{NeighborAddress: address.String(), PeerAsn: noASN},
 			Transport: &api.Transport{PassiveMode: true},
 		}}); err != nil {
 			return err
 		}
+		delete(s.keyed, address)
 	}
 	return s.server.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: address.String()})
 }

@@ -15,7 +15,9 @@ import (
 
 // Session is a session as it is now.
 type Session struct {
-	Name    string     `json:"name"`
+	Name string `json:"name"`
+	// Address is not valid for a prefix that nobody can come by, since the session is not
+	// made.
 	Address netip.Addr `json:"address"`
 	// Prefix is set where the peer is a dynamic neighbour: the prefix of its BGPPeer.
 	Prefix   netip.Prefix `json:"prefix,omitzero"`
@@ -34,6 +36,9 @@ type Session struct {
 	// when the session is up again; what only kept it from coming up does not.
 	LastError string    `json:"lastError,omitempty"`
 	ErrorAt   time.Time `json:"errorAt,omitzero"`
+	// Again is set where the session is held off, for too many prefixes: when it may
+	// come up again.
+	Again time.Time `json:"again,omitzero"`
 }
 
 // SessionFamily counts the prefixes of one family.
@@ -57,8 +62,8 @@ type seen struct {
 	ended string // why the session ended last
 	endAt time.Time
 	said  string // the error that the log said last while it was down
-	// changes counts those of state.
-	changes int
+	// changed is the number of the last change of state.
+	changed int
 	calls   bool // this node calls the peer
 }
 
@@ -68,7 +73,7 @@ type seen struct {
 // mend.
 func (s *Speaker) unstick(peer netip.Addr, at int) {
 	s.seenMu.Lock()
-	stuck := s.seenOf(peer).changes == at
+	stuck := s.lookAt(peer).changed == at
 	s.seenMu.Unlock()
 	if !stuck {
 		return
@@ -98,8 +103,9 @@ func (s *Speaker) sawState(p *api.Peer) {
 		e.since = time.Now()
 	}
 	e.state = now
-	e.changes++
-	why, at := e.err, e.changes
+	s.changes++
+	e.changed = s.changes
+	why, at := e.err, e.changed
 	switch {
 	case now == Established:
 		e.err, e.errAt, e.said = e.ended, e.endAt, ""
@@ -120,14 +126,23 @@ func (s *Speaker) sawState(p *api.Peer) {
 	if before != now {
 		s.updates.change(func() { s.updates.sessions = true })
 	}
-	s.noteNeighbours(peer, p.GetConf().GetPeerGroup(), now)
+	if now == "idle" {
+		s.mayBeGone()
+	}
+	if now != Established {
+		return
+	}
+	if err := s.record.write(); err != nil {
+		s.log.Warn("BGP: the next start will not be known as a restart by itself", "err", err)
+	}
+	s.noteNeighbours(peer, p.GetConf().GetPeerGroup())
 }
 
 // forgetSession forgets what was seen of a session that is taken down here. Where it
 // is made anew for a change of what, that is why it ended.
 func (s *Speaker) forgetSession(peer netip.Addr, what string) {
 	s.seenMu.Lock()
-	before := *s.seenOf(peer)
+	before := s.lookAt(peer)
 	delete(s.seen, peer)
 	was := before.state == Established && what != ""
 	why := "reset by a change of " + what
@@ -143,7 +158,15 @@ func (s *Speaker) forgetSession(peer netip.Addr, what string) {
 	}
 }
 
-// seenOf is called with seenMu held.
+// lookAt is called with seenMu held, and gives nothing of who was not seen.
+func (s *Speaker) lookAt(peer netip.Addr) seen {
+	if e := s.seen[peer]; e != nil {
+		return *e
+	}
+	return seen{}
+}
+
+// seenOf is called with seenMu held, and makes an entry where there is none.
 func (s *Speaker) seenOf(peer netip.Addr) *seen {
 	e := s.seen[peer]
 	if e == nil {
@@ -234,7 +257,7 @@ func (s *Speaker) Sessions() []Session {
 		}
 		e := session(p, of)
 		s.seenMu.Lock()
-		saw := *s.seenOf(address)
+		saw := s.lookAt(address)
 		s.seenMu.Unlock()
 		// GoBGP's state is ahead of what it calls back with: since when a session is
 		// established is known with the call.
@@ -242,7 +265,8 @@ func (s *Speaker) Sessions() []Session {
 			e.State = cmp.Or(saw.state, e.State)
 		}
 		e.Since, e.LastError, e.ErrorAt = saw.since, saw.err, saw.errAt
-		if of.Prefix.IsValid() && e.State != Established && !e.Restarting {
+		e.Again = s.heldOff(address)
+		if of.Prefix.IsValid() && e.State != Established && !e.Restarting && e.Again.IsZero() {
 			return // remembered, and not come back
 		}
 		if e.State == Established {
@@ -266,7 +290,11 @@ func session(p *api.Peer, of state.BGPPeer) Session {
 		e.HoldTime = int(p.GetTimers().GetState().GetNegotiatedHoldTime())
 	}
 	e.Address, _ = netip.ParseAddr(p.GetState().GetNeighborAddress())
-	for _, f := range p.GetAfiSafis() {
+	families := p.GetAfiSafis()
+	if p.GetConf().GetPeerAsn() == noASN { // who is held off has a stand-in
+		families = apiFamilies(of)
+	}
+	for _, f := range families {
 		name := "ipv4"
 		if f.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6 {
 			name = "ipv6"

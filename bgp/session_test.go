@@ -150,6 +150,12 @@ func TestMaxPrefixesOfDynamicNeighbour(t *testing.T) {
 		if !strings.Contains(n.log.String(), "more prefixes than maxPrefixes allows") {
 			t.Error("it is not said")
 		}
+		bgptest.Eventually(t, "it is shown, with the reason and until when", func() bool {
+			s := n.session(far4)
+			wait := time.Until(s.Again)
+			return s.State == "idle" && s.Prefix == p.Prefix && len(s.Families) == 2 && wait > 0 && wait < 6*time.Second &&
+				strings.Contains(s.LastError, "maximum number of prefixes reached")
+		})
 		r.Withdraw("10.244.3.0/24")
 		time.Sleep(3 * time.Second) // BIRD calls meanwhile
 		if n.up(far4) {

@@ -92,11 +92,10 @@ func (s *Speaker) forget() {
 		if _, ok := s.remembered[address]; err != nil || !ok || p.GetState().GetSessionState() == api.PeerState_ESTABLISHED {
 			return
 		}
-		delete(s.remembered, address)
 		if err := s.neighbours.note(address, false); err != nil {
 			s.log.Warn("a dynamic neighbour that is gone is still remembered", "peer", address, "err", err)
 		}
-		if err := s.deleteAddress(address, false); err != nil {
+		if err := s.deleteAddress(address); err != nil {
 			s.log.Warn("BGP: a neighbour that is gone", "peer", address, "err", err)
 		}
 	})
@@ -119,7 +118,7 @@ func (s *Speaker) synced(address netip.Addr, p *api.Peer) bool {
 		return false
 	}
 	s.seenMu.Lock()
-	since := s.seenOf(address).since
+	since := s.lookAt(address).since
 	s.seenMu.Unlock()
 	if since.IsZero() || time.Since(since) < linger {
 		return false

@@ -19,11 +19,12 @@ import (
 type Options struct {
 	Log       *slog.Logger
 	Passwords *Passwords // nil: sessions with a password cannot be made
-	// StateDir is where the addresses of dynamic neighbours are remembered, which
-	// have to be known after a restart; empty: nowhere.
+	// StateDir is where is remembered what has to be known after a restart: that there
+	// are sessions, and the addresses of dynamic neighbours; empty: nowhere.
 	StateDir string
-	// Restarting says that the kernel has routes of an earlier run: peers are told
-	// so, and Batch.Settled comes when they have sent theirs.
+	// Restarting says that an earlier run left sessions to their peers (Spoke), or its
+	// routes in the kernel: peers are told so, and Batch.Settled comes when they have
+	// sent theirs.
 	Restarting bool
 	// LimitRetry is how long a session that had too many prefixes stays down; 0: a
 	// minute. It doubles each time, up to a quarter of an hour.
@@ -54,22 +55,27 @@ type Speaker struct {
 	// stopListening ends the wait for a port that another program has.
 	stopListening context.CancelFunc
 	neighbours    *neighbours
+	record        *record
 	remembered    map[netip.Addr]netip.Prefix // dynamic neighbours added by address
+	keyed         map[netip.Addr]bool         // that have a password of their own at the listening socket
 	installed     *program
+	policed       *config // that the policies which are there were made for
 	origins       origins
 	programs      int // compiled so far
 	generation    int
 	originated    map[netip.Prefix]originated
 
-	seenMu sync.Mutex
-	seen   map[netip.Addr]*seen
+	seenMu   sync.Mutex
+	seen     map[netip.Addr]*seen
+	changes  int         // of any session's state
+	sweeping atomic.Bool // soon
 
 	countMu sync.Mutex
 	counted map[netip.Addr]*counted
 
 	limitMu sync.Mutex
-	limits  map[netip.Addr]time.Duration // how long each waited last
-	limited map[netip.Addr]*limited      // those that wait now
+	limits  map[netip.Addr]limit
+	limited map[netip.Addr]*limited // those that wait now
 }
 
 // Open starts a speaker that has nothing configured and listens nowhere. It opens
@@ -85,13 +91,16 @@ func Open(o Options) (*Speaker, error) {
 		o.OpenWait = 15 * time.Second
 	}
 	s := &Speaker{
-		options: o, log: o.Log, updates: newUpdates(!o.Restarting),
-		remembered: map[netip.Addr]netip.Prefix{}, origins: origins{}, originated: map[netip.Prefix]originated{},
-		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]time.Duration{}, limited: map[netip.Addr]*limited{},
+		policed: newConfig(), options: o, log: o.Log, updates: newUpdates(!o.Restarting),
+		remembered: map[netip.Addr]netip.Prefix{}, keyed: map[netip.Addr]bool{}, origins: origins{}, originated: map[netip.Prefix]originated{},
+		seen: map[netip.Addr]*seen{}, counted: map[netip.Addr]*counted{}, limits: map[netip.Addr]limit{}, limited: map[netip.Addr]*limited{},
 	}
 	var err error
 	if s.neighbours, err = openNeighbours(o.StateDir); err != nil {
 		o.Log.Warn("dynamic neighbours of before are not known", "err", err)
+	}
+	if s.record, err = newRecord(o.StateDir); err != nil {
+		o.Log.Warn("BGP: the next start will not be known as a restart by itself", "err", err)
 	}
 	s.serverLog = &serverLog{speaker: s, log: o.Log}
 	s.server = server.NewBgpServer(server.LoggerOption(s.serverLog))
@@ -162,62 +171,4 @@ func (s *Speaker) start(sp state.BGPSpeaker) error {
 		s.gate = g
 	}
 	return nil
-}
-
-// stop ends all sessions with a notification, with the lock held.
-func (s *Speaker) stop() error {
-	if s.stopListening != nil {
-		s.stopListening()
-	}
-	err := s.server.StopBgp(context.Background(), &api.StopBgpRequest{})
-	s.installed, s.generation = nil, 0
-	clear(s.originated)
-	clear(s.remembered)
-	s.unlimitAll()
-	if s.gate != nil {
-		_ = s.gate.conn.Close()
-		s.gate = nil
-	}
-	s.seenMu.Lock()
-	for peer, e := range s.seen {
-		if e.ended == "" {
-			delete(s.seen, peer)
-			continue
-		}
-		*e = seen{err: e.ended, errAt: e.endAt, ended: e.ended, endAt: e.endAt}
-	}
-	s.countDown()
-	s.seenMu.Unlock()
-	return err
-}
-
-// Drain withdraws every route that was announced, gives the peers the time to turn
-// to other ways, and ends the sessions with the message (RFC 8203). Nothing may be
-// applied afterwards.
-func (s *Speaker) Drain(ctx context.Context, message string, wait time.Duration) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current.Load().speaker == nil {
-		return nil
-	}
-	// What was learned is withdrawn from those to whom it was sent, by letting no
-	// route in any more; what is received stays, as the kernel's routes do.
-	for prefix := range s.originated {
-		if err := s.withdraw(prefix); err != nil {
-			return err
-		}
-	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
-	_ = s.server.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
-		if a := p.GetState().GetNeighborAddress(); a != gateAddress.String() {
-			_ = s.server.DisablePeer(context.Background(), &api.DisablePeerRequest{Address: a, Communication: message})
-		}
-	})
-	s.await(time.Now().Add(2*time.Second), func(p *api.Peer) bool {
-		return p.GetState().GetSessionState() != api.PeerState_ESTABLISHED
-	})
-	return s.stop()
 }

@@ -52,6 +52,7 @@ type bgpRendering struct {
 	self      *desired.Node
 	passwords map[string]Password
 	names     []string // of filters that sessions use
+	unmade    []state.BGPPeer
 }
 
 // speaker lets in, where a session has no import filters, what lies in the pools

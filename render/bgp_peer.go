@@ -59,8 +59,22 @@ func (r *bgpRendering) externalPeers() {
 		r.families(&s, p.Families, at)
 		if r.password(&s, at) {
 			r.want(at, s)
+		} else {
+			r.unmade = append(r.unmade, s)
 		}
 	}
+}
+
+// WithoutPassword gives the sessions that are not made, since what is in their password
+// files is not known.
+func WithoutPassword(f *desired.File, node string, passwords map[string]Password) []state.BGPPeer {
+	n, ok := f.Node(node)
+	if !ok || f.BGP == nil {
+		return nil
+	}
+	r := &bgpRendering{file: f, self: n, passwords: passwords}
+	r.externalPeers()
+	return r.unmade
 }
 
 const bgpPort = 179

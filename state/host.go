@@ -8,6 +8,7 @@ type Interface struct {
 	Name      string
 	Type      string // veth, vxlan, bridge …; empty for a physical device
 	Up        bool   // administratively
+	Carrier   bool   // the cable is in, the other end is up
 	MTU       int
 	Addresses []netip.Prefix // not masked: 172.18.0.3/16
 }

@@ -99,6 +99,9 @@ func (r *frr) conf() string {
 		if p.Passive {
 			line("passive")
 		}
+		if p.IPv4 && strings.Contains(p.Local, ":") {
+			line("capability extended-nexthop")
+		}
 	}
 	hop6 := "" // without zebra it does not know the device's own addresses
 	for _, f := range []struct {

@@ -66,7 +66,11 @@ func printSessions(out io.Writer, s *agent.BGPStatus, now time.Time) {
 		if !p.Since.IsZero() {
 			since = lately(now, p.Since)
 		}
-		lead := []string{p.Name, p.Address.String(), strconv.FormatUint(uint64(p.ASN), 10), state, since}
+		where := p.Address.String()
+		if !p.Address.IsValid() {
+			where = p.Prefix.String()
+		}
+		lead := []string{p.Name, where, strconv.FormatUint(uint64(p.ASN), 10), state, since}
 		for i, f := range p.Families {
 			why := ""
 			if i == 0 {
@@ -92,10 +96,14 @@ func counts(p *bgp.Session, f *bgp.SessionFamily) []string {
 }
 
 func lastError(p *bgp.Session, now time.Time) string {
-	if p.LastError == "" || p.ErrorAt.IsZero() {
-		return p.LastError
+	text := p.LastError
+	if text != "" && !p.ErrorAt.IsZero() {
+		text += " (" + lately(now, p.ErrorAt) + " ago)"
 	}
-	return p.LastError + " (" + lately(now, p.ErrorAt) + " ago)"
+	if p.Again.After(now) {
+		text += "; tried again in " + lately(p.Again, now)
+	}
+	return text
 }
 
 // lately is how long ago something was, in two units at most: sessions last for weeks.

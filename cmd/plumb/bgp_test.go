@@ -36,11 +36,20 @@ func TestSessionsAsText(t *testing.T) {
 			Name: "tor-b", Address: netip.MustParseAddr("fc00::12"), ASN: 4200000001, State: "active", Since: ago(3 * time.Minute),
 			Families: families(0, 0, 0), LastError: "cannot connect: the peer does not listen, or does not know this node", ErrorAt: ago(4 * time.Second),
 		},
+		{
+			Name: "nodes", Address: netip.MustParseAddr("172.18.0.78"), Prefix: netip.MustParsePrefix("172.18.0.0/16"), ASN: 64512, State: "idle",
+			Since: ago(20 * time.Second), Families: families(0, 0, 0)[:1], LastError: "this node ended the session: cease, maximum number of prefixes reached",
+			ErrorAt: ago(20 * time.Second), Again: ago(-40 * time.Second),
+		},
+		{
+			Name: "vms", Prefix: netip.MustParsePrefix("192.0.2.0/24"), ASN: 64513, State: "idle", Families: families(0, 0, 0)[:1],
+			LastError: "it is not made: password file /etc/plumb/vms is empty; write the password into it",
+		},
 	}}
 	var out strings.Builder
 	printSessions(&out, &s, now)
 	const want = `
-AS 64512, router ID 172.18.0.3, 2 of 4 sessions established, 100123 prefixes learned
+AS 64512, router ID 172.18.0.3, 2 of 6 sessions established, 100123 prefixes learned
 NAME                            ADDRESS                                 ASN         STATE             FOR   FAMILY  RECEIVED  ACCEPTED  SENT  LAST ERROR
 ip-10-0-12-34.compute.internal  172.18.0.4                              64512       established       4d4h  ipv4    1000      1000      2
                                                                                                             ipv6    500       500       2
@@ -50,6 +59,8 @@ tor-a                           fc00:f853:ccd:e793:1234:5678:9abc:def0  42000000
                                                                                                             ipv6    50000     49999     2
 tor-b                           fc00::12                                4200000001  active            3m0s  ipv4    -         -         -  cannot connect: the peer does not listen, or does not know this node (4s ago)
                                                                                                             ipv6    -         -         -
+nodes                           172.18.0.78                             64512       idle              20s   ipv4    -         -         -  this node ended the session: cease, maximum number of prefixes reached (20s ago); tried again in 40s
+vms                             192.0.2.0/24                            64513       idle              -     ipv4    -         -         -  it is not made: password file /etc/plumb/vms is empty; write the password into it
 `
 	if got := "\n" + out.String(); got != want {
 		t.Errorf("got %s\nwant %s", got, want)

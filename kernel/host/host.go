@@ -100,6 +100,7 @@ func (t table) setLink(l monitor.Link) {
 		Name:      l.Name,
 		Type:      l.Kind,
 		Up:        l.Up,
+		Carrier:   l.Lower,
 		MTU:       l.MTU,
 		Addresses: t[l.Index].Addresses,
 	}

@@ -117,6 +117,6 @@ func (w *watcher) link(l monitor.Link, gone bool) {
 }
 
 func equal(a, b state.Interface) bool {
-	return a.Index == b.Index && a.Name == b.Name && a.Type == b.Type && a.Up == b.Up && a.MTU == b.MTU &&
+	return a.Index == b.Index && a.Name == b.Name && a.Type == b.Type && a.Up == b.Up && a.Carrier == b.Carrier && a.MTU == b.MTU &&
 		slices.Equal(a.Addresses, b.Addresses)
 }

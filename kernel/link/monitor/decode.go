@@ -16,6 +16,7 @@ type Link struct {
 	MTU   int
 	Group uint32
 	Up    bool   // IFF_UP: administratively
+	Lower bool   // IFF_LOWER_UP: it has a carrier
 	Info  []byte // IFLA_INFO_DATA: what the kind says of itself
 }
 
@@ -30,7 +31,7 @@ func DecodeLink(data []byte) (l Link, ok bool, err error) {
 	if head.Family != unix.AF_UNSPEC {
 		return l, false, nil
 	}
-	l.Index, l.Up = int(head.Index), head.Flags&unix.IFF_UP != 0
+	l.Index, l.Up, l.Lower = int(head.Index), head.Flags&unix.IFF_UP != 0, head.Flags&unix.IFF_LOWER_UP != 0
 	for kind, value := range Attrs(data[unix.SizeofIfInfomsg:]) {
 		switch kind {
 		case unix.IFLA_IFNAME:

@@ -1,0 +1,58 @@
+package bgp_test
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/plumbnet/plumb/bgp"
+	"github.com/plumbnet/plumb/bgp/bgptest"
+	"github.com/plumbnet/plumb/state"
+)
+
+// A speaker that is killed has left its sessions to their peers, and is known to have;
+// not one that never had any, nor one that has ended them, nor in another namespace.
+func TestSpoke(t *testing.T) {
+	alone(t, func(t *testing.T) {
+		h, dir := wire(t), t.TempDir()
+		objects := []state.Object{speaker(64512), peer4(64513), state.BGPPrefix{Prefix: prefix("10.244.1.0/24")}}
+		p := startProcess(t, dir, false, objects...)
+		time.Sleep(2 * time.Second) // nothing may happen in it
+		p.kill()
+		if bgp.Spoke(dir) {
+			t.Error("it spoke, though nobody was there")
+		}
+		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Restart: 60, Peers: []bgptest.Peer{far(64512)}})
+		p = startProcess(t, dir, false, objects...)
+		has(t, r, "10.244.1.0/24", true)
+		p.kill()
+		if !bgp.Spoke(dir) {
+			t.Error("it did not speak, though there was a session")
+		}
+		elsewhere := make(chan bool)
+		go func() {
+			runtime.LockOSThread() // and ends with the goroutine
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				t.Error(err)
+			}
+			elsewhere <- bgp.Spoke(dir)
+		}()
+		if <-elsewhere {
+			t.Error("it spoke in a network namespace that is new")
+		}
+		stop := keeps(t, r, "10.244.1.0/24")
+		n := open(t, bgp.Options{StateDir: dir, Restarting: bgp.Spoke(dir)})
+		n.want(objects...)
+		bgptest.Eventually(t, "settled", n.isSettled)
+		stop()
+		n.established(far4)
+		if err := n.Drain(t.Context(), "maintenance", time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if bgp.Spoke(dir) {
+			t.Error("it spoke, though all sessions were ended")
+		}
+	})
+}
