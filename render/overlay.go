@@ -40,8 +40,12 @@ func (r *rendering) tunnelDevices(p *Paths) {
 func (r *rendering) tunnelAddresses(p *Paths, dev string, e desired.Encapsulation, t tunnel) {
 	for _, is4 := range []bool{true, false} {
 		// A device has the addresses of both families, if it is used for both.
+		if !p.carries(dev, e, is4) {
+			continue
+		}
 		a, ok := tunnelAddress(p.file, p.self, e, is4)
-		if !ok || !p.carries(dev, e, is4) {
+		if !ok {
+			r.withoutAddress(p, dev, e, is4)
 			continue
 		}
 		r.want(t.origin, state.Address{Prefix: netip.PrefixFrom(a, a.BitLen()), Dev: dev})
@@ -59,18 +63,42 @@ func (r *rendering) tunnelAddresses(p *Paths, dev string, e desired.Encapsulatio
 	}
 }
 
+// withoutAddress says what it means that a tunnel has no address of a family. That of
+// a podCIDR in another pool would be no better: the other nodes' way to it is that of
+// its own pool, and not through this tunnel.
+func (r *rendering) withoutAddress(p *Paths, dev string, e desired.Encapsulation, is4 bool) {
+	others := p.some(dev, e, is4, func(n *desired.Node) bool {
+		_, ok := tunnelAddress(p.file, n, e, is4)
+		return ok
+	})
+	if _, ok := first(p.self, is4); !ok || !others {
+		return // there is nothing for it to send
+	}
+	family := "IPv6"
+	if is4 {
+		family = "IPv4"
+	}
+	r.warn(p.self.Pos.String(), "%s has no %s address, as node %s has no such podCIDR in a pool with encapsulation: %s: "+
+		"answers to what the node itself sends through it come back outside of the tunnel, if at all; give the node a podCIDR in that pool",
+		dev, family, p.self.Name, e)
+}
+
 // carries says whether a device carries pods' packets of a family.
 func (p *Paths) carries(dev string, e desired.Encapsulation, is4 bool) bool {
+	return p.some(dev, e, is4, func(*desired.Node) bool { return true })
+}
+
+// some says whether a device carries pods' packets of a family to some node, this one
+// included, of which more is true.
+func (p *Paths) some(dev string, e desired.Encapsulation, is4 bool, more func(*desired.Node) bool) bool {
 	for i := range p.file.Pools {
 		pool := &p.file.Pools[i]
 		if pool.Encapsulation != e || pool.CIDR.Addr().Is4() != is4 {
 			continue
 		}
-		if d, _, ok := device(p.self, p.self, pool); ok && d == dev {
-			return true
-		}
 		for j := range p.file.Nodes {
-			if d, _, ok := device(p.self, &p.file.Nodes[j], pool); ok && d == dev {
+			n := &p.file.Nodes[j]
+			if d, _, ok := device(p.self, n, pool); ok && d == dev && more(n) {
 				return true
 			}
 		}
