@@ -123,32 +123,48 @@ func (r *rendering) remote(p *Paths, n *desired.Node) {
 			}
 			continue
 		}
-		r.farEnd(n, c, path, p.file.Settings.RouteTable)
+		r.farEnd(n, c.Pos.String(), path, p.file.Settings.RouteTable)
 		if pool.Reachability == desired.Static {
 			route := state.NewRoute(c.Prefix, p.file.Settings.RouteTable, state.ProtoPlumb, path.Hop)
 			route.MTU = path.MTU
 			r.want(c.Pos.String(), route)
 		}
 	}
+	r.learnedFarEnds(p, n)
+}
+
+// learnedFarEnds gives the far ends of the tunnels by which a route that BGP tells may
+// lead to a node: to any prefix of a pool, in which the node need have no podCIDR.
+func (r *rendering) learnedFarEnds(p *Paths, n *desired.Node) {
+	if p.file.BGP == nil {
+		return
+	}
+	for i := range p.file.Pools {
+		if pool := &p.file.Pools[i]; pool.Encapsulation == desired.VXLAN {
+			if path, err := p.To(n, pool.CIDR); err == nil {
+				r.farEnd(n, n.Pos.String(), path, p.file.Settings.RouteTable)
+			}
+		}
+	}
 }
 
 // farEnd gives the neighbour and the forwarding entry of a VXLAN tunnel's other end,
 // each once where several podCIDRs are behind it.
-func (r *rendering) farEnd(n *desired.Node, c desired.CIDR, path Path, table uint32) {
+func (r *rendering) farEnd(n *desired.Node, origin string, path Path, table uint32) {
 	dev := path.Tunnel()
 	if dev != state.VXLANDevice && dev != state.VXLANDevice6 {
 		return
 	}
 	dst, _ := first(n, dev == state.VXLANDevice)
 	mac := TunnelMAC(n.Name)
-	r.wantOnce(c.Pos.String(), state.FDB{MAC: mac, Dev: dev, Dst: dst})
+	r.wantOnce(origin, state.FDB{MAC: mac, Dev: dev, Dst: dst})
 	vtep := path.Hop.Gateway
-	r.wantOnce(c.Pos.String(), state.Neigh{Addr: vtep, Dev: dev, MAC: mac})
+	r.wantOnce(origin, state.Neigh{Addr: vtep, Dev: dev, MAC: mac})
 	if vtep.Is6() {
 		// The kernel takes an IPv6 gateway for onlink only where no other route leads to
 		// it (ip6_route_check_nh_onlink, net/ipv6/route.c), so not while a route by the
 		// uplink covers the podCIDR: which it does when the pool's encapsulation changes.
-		r.wantOnce(c.Pos.String(), state.NewRoute(netip.PrefixFrom(vtep, vtep.BitLen()),
+		r.wantOnce(origin, state.NewRoute(netip.PrefixFrom(vtep, vtep.BitLen()),
 			table, state.ProtoPlumb, state.NextHop{Dev: dev}))
 	}
 }
