@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,5 +87,30 @@ func TestOneNodeAmongThousands(t *testing.T) {
 		if n := strings.Count(seen.String(), "10.254.0.0/26"); n != 2 {
 			t.Errorf("the route changed %d times, not when it came and went alone:\n%s", n, seen.String())
 		}
+	})
+}
+
+// TestATunnelWaitsForItsAddress: a node that has lost the address at which its tunnels
+// end has not converged, and says so.
+func TestATunnelWaitsForItsAddress(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, `ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up
+			ip addr add 192.0.2.1/24 dev eth0`)
+		o := options(t, crowd(3))
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		says := func(parts ...string) func() bool {
+			return func() bool {
+				_, text := get(t, "/status")
+				return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
+			}
+		}
+		soon(t, "it converges", says(`"converged":true`, `"pending":[]`))
+		nstest.Sh(t, "ip addr del 192.0.2.1/24 dev eth0")
+		soon(t, "the tunnel waits", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`, "no device has 192.0.2.1"))
+		soon(t, "the tunnel is gone", func() bool { return !strings.Contains(nstest.Sh(t, "ip link"), "plumb-vxlan") })
+		soon(t, "it still says so", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`))
+		nstest.Sh(t, "ip addr add 192.0.2.1/24 dev eth0")
+		soon(t, "it converges again", says(`"converged":true`, `"pending":[]`))
 	})
 }

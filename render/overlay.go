@@ -18,8 +18,7 @@ func (r *rendering) tunnelDevices(p *Paths) {
 	for _, dev := range slices.Sorted(maps.Keys(p.tunnels)) {
 		t := p.tunnels[dev]
 		if t.missing != "" {
-			r.warn(t.origin, "no device %s: %s; set the address, or correct the node's addresses", dev, t.missing)
-			continue
+			continue // it is pending
 		}
 		l := state.Link{Name: dev, Type: "ipip", MTU: uint32(max(0, t.mtu)), Up: true, Tunnel: state.Tunnel{Local: t.local}}
 		encapsulation := desired.IPIP
