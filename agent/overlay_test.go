@@ -105,11 +105,12 @@ func TestATunnelWaitsForItsAddress(t *testing.T) {
 				return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
 			}
 		}
-		soon(t, "it converges", says(`"converged":true`, `"pending":[]`))
+		soon(t, "it converges", says(`"converged":true`, `"pending":[]`, `"tunnels":[{"device":"plumb-vxlan","type":"vxlan","vni":4096,"port":4789,`+
+			`"local":"192.0.2.1","parent":"eth0","mtu":1450,"addresses":["10.255.0.0/32"],"remotes":3,"state":"up"}]`))
 		nstest.Sh(t, "ip addr del 192.0.2.1/24 dev eth0")
 		soon(t, "the tunnel waits", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`, "no device has 192.0.2.1"))
 		soon(t, "the tunnel is gone", func() bool { return !strings.Contains(nstest.Sh(t, "ip link"), "plumb-vxlan") })
-		soon(t, "it still says so", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`))
+		soon(t, "it still says so", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`, `"tunnels":[]`))
 		nstest.Sh(t, "ip addr add 192.0.2.1/24 dev eth0")
 		soon(t, "it converges again", says(`"converged":true`, `"pending":[]`))
 	})
