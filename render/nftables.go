@@ -148,7 +148,10 @@ func portsOf(f *desired.File, proto string) (desired.PortRange, bool) {
 // translate is the statement that gives a packet its new source; zero ports are any.
 func translate(nat desired.NAT, ip string, fixed bool, r desired.PortRange) string {
 	to, ports := "", r != (desired.PortRange{})
-	if ports {
+	switch {
+	case ports && r.First == r.Last: // nft(8) takes no range of one
+		to = fmt.Sprintf(":%d", r.First)
+	case ports:
 		to = fmt.Sprintf(":%d-%d", r.First, r.Last)
 	}
 	var s string

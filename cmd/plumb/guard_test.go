@@ -97,6 +97,61 @@ func TestOverlayWithNodesInsideAPool(t *testing.T) {
 	})
 }
 
+// TestOverlayMasqueradesWithOtherPorts: answers to what is masqueraded never come to the
+// port of VXLAN, though the pod itself sends from that, or the range hardly leaves another.
+func TestOverlayMasqueradesWithOtherPorts(t *testing.T) {
+	for name, nat := range map[string]string{"kept": "{fullyRandom: false}", "random": "{portRange: 4789-4790}"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nstest.Run(t, func(t *testing.T) {
+				f := newFabric(t)
+				const pool = ", encapsulation: vxlan"
+				for _, n := range fabricNodes {
+					f.save(n, fabricState(pool, pool+", natOutgoing: true")+"nat: "+nat+"\n")
+				}
+				f.start()
+				nstest.Sh(t, `nft 'table inet seen { chain port {
+						type filter hook prerouting priority 0
+						udp dport 1000-1100 udp sport 4789 counter
+						udp dport 1000-1100 udp sport != 4789 counter
+					}; }'`)
+				const each = 20
+				for _, to := range []string{"172.18.1.1", "[fc00:1::1]"} {
+					if err := ns.Do("p1", func() error { return sendFrom(4789, to, each) }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				f.eventually("all come, and none from 4789", func() error {
+					rules := nstest.Sh(t, "nft list chain inet seen port")
+					if !strings.Contains(rules, "udp sport 4789 counter packets 0 ") || !strings.Contains(rules, fmt.Sprintf("counter packets %d ", 2*each)) {
+						return errors.New(rules)
+					}
+					return nil
+				})
+			})
+		})
+	}
+}
+
+// sendFrom sends datagrams from one port to as many others, each a connection of its own.
+func sendFrom(port int, to string, count int) error {
+	c, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range count {
+		a, err := net.ResolveUDPAddr("udp", fmt.Sprintf("%s:%d", to, 1000+i))
+		if err == nil {
+			_, err = c.WriteTo([]byte("not a tunnel's"), a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // services are like kube-proxy's: from a port at an address to n3, and from the next
 // port to n2, with masquerade.
 func services(at, at6 string, port int) string {
