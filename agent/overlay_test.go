@@ -55,6 +55,17 @@ func TestOneNodeAmongThousands(t *testing.T) {
 			nstest.Sh(t, "ip route add 203.0.113.0/24 dev eth0; ip route del 203.0.113.0/24")
 			return strings.Contains(seen.String(), "203.0.113.0/24")
 		})
+		rules := exec.Command("nft", "monitor")
+		var ruled logged
+		rules.Stdout = &ruled
+		if err := rules.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rules.Process.Kill(); _ = rules.Wait() }()
+		soon(t, "that of nftables listens", func() bool {
+			nstest.Sh(t, "nft add table inet first; nft delete table inet first")
+			return strings.Contains(ruled.String(), "inet first")
+		})
 		one := func(address string) string {
 			return "{name: one, addresses: [" + address + "/24], podCIDRs: [10.254.0.0/26]}"
 		}
@@ -80,6 +91,21 @@ func TestOneNodeAmongThousands(t *testing.T) {
 			if !own {
 				t.Errorf("touched: %s", line)
 			}
+		}
+		soon(t, "that of nftables has seen it all", func() bool {
+			nstest.Sh(t, "nft add table inet last; nft delete table inet last")
+			return strings.Contains(ruled.String(), "inet last")
+		})
+		var elements []string
+		for line := range strings.Lines(ruled.String()) {
+			if !strings.HasPrefix(line, "#") && !strings.Contains(line, " table inet ") {
+				elements = append(elements, strings.Replace(strings.TrimSpace(line), "create ", "add ", 1)) // by whether NLM_F_EXCL is set
+			}
+		}
+		const element = " element inet plumb nodes4 { 198.51.100."
+		slices.Sort(elements)
+		if want := []string{"add" + element + "7 }", "add" + element + "8 }", "delete" + element + "7 }", "delete" + element + "8 }"}; !slices.Equal(elements, want) {
+			t.Errorf("of nftables these changed: %q, want %q", elements, want)
 		}
 		if text := log.String(); strings.Contains(text, "level=ERROR") {
 			t.Error("something could not be made at first")
