@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,17 @@ func TestOneNodeAmongThousands(t *testing.T) {
 			nstest.Sh(t, "ip route add 203.0.113.0/24 dev eth0; ip route del 203.0.113.0/24")
 			return strings.Contains(seen.String(), "203.0.113.0/24")
 		})
+		rules := exec.Command("nft", "monitor")
+		var ruled logged
+		rules.Stdout = &ruled
+		if err := rules.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rules.Process.Kill(); _ = rules.Wait() }()
+		soon(t, "that of nftables listens", func() bool {
+			nstest.Sh(t, "nft add table inet first; nft delete table inet first")
+			return strings.Contains(ruled.String(), "inet first")
+		})
 		one := func(address string) string {
 			return "{name: one, addresses: [" + address + "/24], podCIDRs: [10.254.0.0/26]}"
 		}
@@ -80,11 +92,52 @@ func TestOneNodeAmongThousands(t *testing.T) {
 				t.Errorf("touched: %s", line)
 			}
 		}
+		soon(t, "that of nftables has seen it all", func() bool {
+			nstest.Sh(t, "nft add table inet last; nft delete table inet last")
+			return strings.Contains(ruled.String(), "inet last")
+		})
+		var elements []string
+		for line := range strings.Lines(ruled.String()) {
+			if !strings.HasPrefix(line, "#") && !strings.Contains(line, " table inet ") {
+				elements = append(elements, strings.Replace(strings.TrimSpace(line), "create ", "add ", 1)) // by whether NLM_F_EXCL is set
+			}
+		}
+		const element = " element inet plumb nodes4 { 198.51.100."
+		slices.Sort(elements)
+		if want := []string{"add" + element + "7 }", "add" + element + "8 }", "delete" + element + "7 }", "delete" + element + "8 }"}; !slices.Equal(elements, want) {
+			t.Errorf("of nftables these changed: %q, want %q", elements, want)
+		}
 		if text := log.String(); strings.Contains(text, "level=ERROR") {
 			t.Error("something could not be made at first")
 		}
 		if n := strings.Count(seen.String(), "10.254.0.0/26"); n != 2 {
 			t.Errorf("the route changed %d times, not when it came and went alone:\n%s", n, seen.String())
 		}
+	})
+}
+
+// TestATunnelWaitsForItsAddress: a node that has lost the address at which its tunnels
+// end has not converged, and says so.
+func TestATunnelWaitsForItsAddress(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, `ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up
+			ip addr add 192.0.2.1/24 dev eth0`)
+		o := options(t, crowd(3))
+		o.HTTP = "127.0.0.1:9178"
+		start(t, o)
+		says := func(parts ...string) func() bool {
+			return func() bool {
+				_, text := get(t, "/status")
+				return !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(text, p) })
+			}
+		}
+		soon(t, "it converges", says(`"converged":true`, `"pending":[]`, `"tunnels":[{"device":"plumb-vxlan","type":"vxlan","vni":4096,"port":4789,`+
+			`"local":"192.0.2.1","parent":"eth0","mtu":1450,"addresses":["10.255.0.0/32"],"remotes":3,"state":"up"}]`))
+		nstest.Sh(t, "ip addr del 192.0.2.1/24 dev eth0")
+		soon(t, "the tunnel waits", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`, "no device has 192.0.2.1"))
+		soon(t, "the tunnel is gone", func() bool { return !strings.Contains(nstest.Sh(t, "ip link"), "plumb-vxlan") })
+		soon(t, "it still says so", says(`"converged":false`, `"endpoint":"tunnel plumb-vxlan"`, `"tunnels":[]`))
+		nstest.Sh(t, "ip addr add 192.0.2.1/24 dev eth0")
+		soon(t, "it converges again", says(`"converged":true`, `"pending":[]`))
 	})
 }

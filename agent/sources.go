@@ -236,11 +236,12 @@ const (
 	pendingEndpoint = "endpoint"      // it has no interface yet
 	pendingLearned  = "learned-route" // its next hop cannot be reached yet
 	pendingTunnels  = "tunnels"       // the encapsulation changes
+	pendingAddress  = "tunnel"        // no device has the address at which it ends
 	pendingRestart  = "bgp-restart"   // learned routes of before stay until it is over
 	pendingReset    = "bgp-reset"     // a change that ends a session
 )
 
-var pendingKinds = []string{pendingEndpoint, pendingLearned, pendingTunnels, pendingRestart, pendingReset}
+var pendingKinds = []string{pendingEndpoint, pendingLearned, pendingTunnels, pendingAddress, pendingRestart, pendingReset}
 
 // Pending is an endpoint, or something else, that is known and not as it will be yet.
 type Pending struct {
@@ -260,6 +261,11 @@ func (s *sources) pending() []Pending {
 		}
 	}
 	out = append(out, s.bgp.learned.pending()...)
+	if s.view != nil {
+		for _, w := range s.view.Paths.Waiting() {
+			out = append(out, Pending{Kind: pendingAddress, Endpoint: "tunnel " + w.Dev, Origin: w.Origin, Reason: w.Why})
+		}
+	}
 	slices.SortFunc(out, func(a, b Pending) int { return strings.Compare(a.Endpoint, b.Endpoint) })
 	if p, ok := s.handover.pending(); ok {
 		out = append(out, p)

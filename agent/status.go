@@ -32,6 +32,7 @@ type Status struct {
 	Conflicts     []Failing            `json:"conflicts"`
 	Shadowed      []Shadowed           `json:"shadowed"`
 	Warnings      []string             `json:"warnings"`
+	Tunnels       []TunnelStatus       `json:"tunnels"`
 	Endpoints     []EndpointStatus     `json:"endpoints"`
 	BGP           *BGPStatus           `json:"bgp,omitempty"`
 }
@@ -141,6 +142,7 @@ func (a *agent) fill(s *Status, e *reconcile.Engine) {
 	for _, kind := range e.Contested() {
 		s.Warnings = append(s.Warnings, string(kind)+": other hands keep changing plumb's objects; repairs are spaced out")
 	}
+	s.Tunnels = a.sources.tunnelStatus(e)
 	s.Endpoints = a.sources.endpointStatus(shadowed)
 	s.Converged = s.File.Valid && len(s.Pending) == 0 && e.Settled() &&
 		len(s.Failing) == 0 && len(s.Conflicts) == 0 && !a.DryRun

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -138,6 +139,9 @@ func (r *request) findMTU(ctx context.Context, n *node) (int, error) {
 		own = append(own, a.Prefix.Addr())
 	}
 	list, err := host.Carriers(ctx, own)
+	if err == nil && slices.ContainsFunc(list, func(i state.Interface) bool { return !render.Leads(i) }) {
+		list, err = everyInterface(ctx)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -146,4 +150,14 @@ func (r *request) findMTU(ctx context.Context, n *node) (int, error) {
 		devices[i.Name] = i
 	}
 	return render.PodMTU(n.file, n.Name, render.Host{Interfaces: devices}), nil
+}
+
+// everyInterface takes longer than host.Carriers, and the longer the more pods there are.
+func everyInterface(ctx context.Context) ([]state.Interface, error) {
+	h, err := host.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	return h.Interfaces(ctx)
 }

@@ -162,17 +162,19 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 
 // order sorts steps as a plan wants them.
 func order(steps []Step) {
-	slices.SortFunc(steps, func(a, b Step) int {
-		deleteA, deleteB := a.Action == state.Delete, b.Action == state.Delete
-		switch c := state.CompareKeys(a.key(), b.key()); {
-		case deleteA && deleteB:
-			return -c
-		case deleteA:
-			return 1
-		case deleteB:
-			return -1
-		default:
-			return c
-		}
-	})
+	slices.SortFunc(steps, func(a, b Step) int { return inOrder(&a, &b) })
+}
+
+func inOrder(a, b *Step) int {
+	deleteA, deleteB := a.Action == state.Delete, b.Action == state.Delete
+	switch c := state.CompareKeys(a.key(), b.key()); {
+	case deleteA && deleteB:
+		return -c
+	case deleteA:
+		return 1
+	case deleteB:
+		return -1
+	default:
+		return c
+	}
 }

@@ -170,11 +170,20 @@ func (e *Engine) Turn(ctx context.Context) ([]Done, []*Failure) {
 
 // Apply carries out a plan of this engine: kind by kind in their order what is
 // added and changed, then in the reverse order what is deleted.
+//
+// nftables, which is one transaction, is out of that order, since it guards tunnels: it
+// comes before all others, and after them where a tunnel goes.
 func (e *Engine) Apply(ctx context.Context, p Plan) ([]Done, []*Failure) {
 	r := applied{done: make([]Done, 0, len(p.Steps))}
 	first, deletions := e.split(p.Steps)
+	guard, last := e.byKind[state.KindTable], slices.ContainsFunc(p.Steps, closesTunnel)
+	if guard != nil && !last {
+		e.applyKind(ctx, guard, first[guard], &r)
+	}
 	for _, ks := range e.kinds {
-		e.applyKind(ctx, ks, first[ks], &r)
+		if ks != guard {
+			e.applyKind(ctx, ks, first[ks], &r)
+		}
 	}
 	failedSlots := e.failingSlots()
 	for i := len(e.kinds) - 1; i >= 0; i-- {
@@ -191,7 +200,18 @@ func (e *Engine) Apply(ctx context.Context, p Plan) ([]Done, []*Failure) {
 		}
 		e.applyKind(ctx, ks, steps, &r)
 	}
+	if guard != nil && last {
+		e.applyKind(ctx, guard, first[guard], &r)
+	}
+	if len(r.done) <= readable { // as the plan was printed
+		slices.SortStableFunc(r.done, func(a, b Done) int { return inOrder(a.Step, b.Step) })
+	}
 	return r.done, r.failures
+}
+
+func closesTunnel(s Step) bool {
+	l, ok := s.Before.(state.Link)
+	return ok && s.Action == state.Delete && state.IsTunnel(l.Name)
 }
 
 // split gives each kind's steps: what goes in the order of kinds, and the

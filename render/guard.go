@@ -8,8 +8,16 @@ import (
 	"github.com/plumbnet/plumb/state/desired"
 )
 
-// priorityInput is filter: among the rules of the node's own firewall.
-const priorityInput = 0
+const (
+	// priorityInput is filter: among the rules of the node's own firewall.
+	priorityInput = 0
+	// tunnelsChain is in postrouting, where destinations are translated and sources are
+	// not yet: priority 0 is before 100, at which the kernel calls all chains that
+	// translate sources. The hook forward does not see all that pods send: IPVS takes
+	// it in at input, and sends it on by output.
+	tunnelsChain    = "tunnels"
+	priorityTunnels = 0
+)
 
 // outer is how tunnelled packets are told: in the words of nft(8), by the outer
 // header's family.
@@ -39,21 +47,34 @@ func outers(f *desired.File) []outer {
 
 // guards keep strangers out of the tunnels. What comes in to a tunnel must come from
 // a node of the file: without that, anybody who reaches the node could hand packets
-// to pods that seem to come from other pods.
+// to pods that seem to come from other pods. And it must be sent to an address of the
+// file, as it is: the kernel takes VXLAN at every address that the node has, and what
+// pods send to one that is not in the file is masqueraded, and so comes from a node.
+//
+// What tells a tunnel's packets comes first, so that all others cost no look into a set.
 func guards(f *desired.File) []string {
 	var out []string
 	for _, o := range outers(f) {
-		out = append(out, fmt.Sprintf("%s saddr != @nodes%s %s drop", o.ip, o.suffix, o.match))
+		out = append(out,
+			fmt.Sprintf("%s %s saddr != @nodes%s drop", o.match, o.ip, o.suffix),
+			fmt.Sprintf("%s %s daddr != @nodes%s drop", o.match, o.ip, o.suffix))
+	}
+	for _, o := range outers(f) {
+		if rule := o.match + " ct status dnat drop"; !slices.Contains(out, rule) {
+			out = append(out, rule)
+		}
 	}
 	return out
 }
 
-// podGuards keep pods from sending to nodes what looks like a tunnel's packet: if
-// masqueraded, it would come from a node.
-func podGuards(f *desired.File) []string {
+// outGuards keep this node from passing on to a node what looks like a tunnel's
+// packet: of a pod, it would be masqueraded and so come from a node; through a service
+// that leads to a node, likewise. A node that is a router for others passes on theirs.
+func outGuards(f *desired.File) []string {
 	var out []string
 	for _, o := range outers(f) {
-		out = append(out, fmt.Sprintf("%[1]s saddr @pools%[2]s %[1]s daddr @nodes%[2]s %[3]s drop", o.ip, o.suffix, o.match))
+		to := fmt.Sprintf("%s %s daddr @nodes%s ", o.match, o.ip, o.suffix)
+		out = append(out, fmt.Sprintf("%s%s saddr != @nodes%s drop", to, o.ip, o.suffix), to+"ct status dnat drop")
 	}
 	return out
 }

@@ -142,7 +142,7 @@ func lingers(o state.Object, gone map[string]bool) bool {
 	case state.Address:
 		return gone[o.Dev]
 	case state.Chain:
-		return o.Name == "input"
+		return o.Name == "input" || o.Name == tunnelsChain
 	case state.Set:
 		return isNodes(o.Name)
 	case state.Element:

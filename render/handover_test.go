@@ -63,7 +63,7 @@ func has(t *testing.T, what, text string, want bool, parts ...string) {
 // Into a tunnel: it is opened first, and packets go the old way until all can follow.
 func TestIntoATunnel(t *testing.T) {
 	own, remote := steps(t, "", ", encapsulation: vxlan")
-	has(t, "own, at once", own["change"], true, "link plumb-vxlan", "@nodes4 udp dport 4789 drop")
+	has(t, "own, at once", own["change"], true, "link plumb-vxlan", "udp dport 4789 ip saddr != @nodes4 drop")
 	has(t, "held", remote["hold"], true, "route 10.244.2.0/24 via 172.18.0.4 dev eth0", "fdb ", "neigh 10.244.2.0")
 	has(t, "held", remote["hold"], false, "onlink")
 	has(t, "after", remote["after"], true, "route 10.244.2.0/24 via 10.244.2.0 dev plumb-vxlan onlink")
@@ -74,8 +74,9 @@ func TestOutOfATunnel(t *testing.T) {
 	own, remote := steps(t, ", encapsulation: vxlan", "")
 	has(t, "own, at once", own["change"], true, "link plumb-vxlan", "address 10.244.1.0/32 dev plumb-vxlan",
 		"sysctl net.ipv4.conf.plumb-vxlan", "set inet plumb nodes4", "chain inet plumb input",
-		"rule inet plumb input index 0 ip saddr != @nodes4 udp dport 4789 drop", "element inet plumb nodes4 { 172.18.0.3 }")
-	has(t, "own, after", own["after"], false, "plumb-vxlan", "nodes4", "input")
+		"rule inet plumb input index 0 udp dport 4789 ip saddr != @nodes4 drop", "chain inet plumb tunnels",
+		"rule inet plumb tunnels index 1 udp dport 4789 ip daddr @nodes4 ct status dnat drop", "element inet plumb nodes4 { 172.18.0.3 }")
+	has(t, "own, after", own["after"], false, "plumb-vxlan", "nodes4", "input", "tunnels")
 	has(t, "lingering", remote["linger"], true, "route 10.244.2.0/24 via 172.18.0.4 dev eth0", "element inet plumb nodes4 { 172.18.0.4 }")
 	has(t, "lingering", remote["linger"], false, "fdb ", "neigh ")
 	has(t, "after", remote["after"], false, "nodes4")
@@ -87,7 +88,7 @@ func TestOutOfATunnel(t *testing.T) {
 // From one to another: both are open, and what the old way needs stays.
 func TestFromTunnelToTunnel(t *testing.T) {
 	own, remote := steps(t, ", encapsulation: vxlan", ", encapsulation: ipip")
-	has(t, "own, at once", own["change"], true, "link plumb-vxlan", "link plumb-ipip", "udp dport 4789 drop", "ip protocol 4 drop")
+	has(t, "own, at once", own["change"], true, "link plumb-vxlan", "link plumb-ipip", "udp dport 4789 ip saddr != @nodes4 drop", "ip protocol 4 ip saddr != @nodes4 drop")
 	has(t, "held", remote["hold"], true, "route 10.244.2.0/24 via 10.244.2.0 dev plumb-vxlan onlink", "fdb ", "neigh 10.244.2.0")
 	has(t, "after", remote["after"], true, "route 10.244.2.0/24 via 172.18.0.4 dev plumb-ipip onlink")
 	has(t, "after", remote["after"], false, "fdb ", "neigh ")

@@ -44,11 +44,11 @@ func (h Host) uplink(a netip.Addr) (dev string, mtu int, ok bool) {
 	if !ok {
 		return "", 0, false
 	}
-	if leads(i) {
+	if Leads(i) {
 		return i.Name, mtuOf(i), true
 	}
 	for _, o := range h.Interfaces {
-		if o.Up && leads(o) && !IsHostEnd(o.Name) && !state.IsTunnel(o.Name) && len(o.Addresses) > 0 && (mtu == 0 || mtuOf(o) < mtu) {
+		if o.Up && Leads(o) && !IsHostEnd(o.Name) && !state.IsTunnel(o.Name) && len(o.Addresses) > 0 && (mtu == 0 || mtuOf(o) < mtu) {
 			mtu = mtuOf(o)
 		}
 	}
@@ -58,8 +58,9 @@ func (h Host) uplink(a netip.Addr) (dev string, mtu int, ok bool) {
 	return "", mtu, true
 }
 
-// leads says whether a device leads anywhere.
-func leads(i state.Interface) bool { return i.Name != "lo" && i.Type != "dummy" }
+// Leads says whether a device leads anywhere. Where one of those that have the node's
+// addresses does not, the MTU depends on all others.
+func Leads(i state.Interface) bool { return i.Name != "lo" && i.Type != "dummy" }
 
 // PodMTU is the MTU that a new pod's interface on the node gets: settings.mtu, else
 // what the node's uplink and the widest header of the pools' encapsulations leave.

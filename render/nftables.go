@@ -49,13 +49,15 @@ func (r *rendering) nftables(f *desired.File) {
 	r.want(builtIn, state.Chain{
 		Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: priorityPrerouting, Policy: "accept",
 	})
-	r.rules(builtIn, "prerouting", append([]string{
+	r.rules(builtIn, "prerouting", []string{
 		fmt.Sprintf(`iifname "%s*" fib saddr . iif oif missing drop`, state.HostEndPrefix),
-	}, podGuards(f)...))
+	})
 	if g := guards(f); len(g) > 0 {
 		r.set(f, "nodes", nil) // its elements come with the nodes
 		r.want(builtIn, state.Chain{Name: "input", Type: "filter", Hook: "input", Priority: priorityInput, Policy: "accept"})
 		r.rules(builtIn, "input", g)
+		r.want(builtIn, state.Chain{Name: tunnelsChain, Type: "filter", Hook: "postrouting", Priority: priorityTunnels, Policy: "accept"})
+		r.rules(builtIn, tunnelsChain, outGuards(f))
 	}
 }
 
@@ -146,7 +148,10 @@ func portsOf(f *desired.File, proto string) (desired.PortRange, bool) {
 // translate is the statement that gives a packet its new source; zero ports are any.
 func translate(nat desired.NAT, ip string, fixed bool, r desired.PortRange) string {
 	to, ports := "", r != (desired.PortRange{})
-	if ports {
+	switch {
+	case ports && r.First == r.Last: // nft(8) takes no range of one
+		to = fmt.Sprintf(":%d", r.First)
+	case ports:
 		to = fmt.Sprintf(":%d-%d", r.First, r.Last)
 	}
 	var s string

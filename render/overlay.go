@@ -18,8 +18,7 @@ func (r *rendering) tunnelDevices(p *Paths) {
 	for _, dev := range slices.Sorted(maps.Keys(p.tunnels)) {
 		t := p.tunnels[dev]
 		if t.missing != "" {
-			r.warn(t.origin, "no device %s: %s; set the address, or correct the node's addresses", dev, t.missing)
-			continue
+			continue // it is pending
 		}
 		l := state.Link{Name: dev, Type: "ipip", MTU: uint32(max(0, t.mtu)), Up: true, Tunnel: state.Tunnel{Local: t.local}}
 		encapsulation := desired.IPIP
@@ -40,8 +39,12 @@ func (r *rendering) tunnelDevices(p *Paths) {
 func (r *rendering) tunnelAddresses(p *Paths, dev string, e desired.Encapsulation, t tunnel) {
 	for _, is4 := range []bool{true, false} {
 		// A device has the addresses of both families, if it is used for both.
+		if !p.carries(dev, e, is4) {
+			continue
+		}
 		a, ok := tunnelAddress(p.file, p.self, e, is4)
-		if !ok || !p.carries(dev, e, is4) {
+		if !ok {
+			r.withoutAddress(p, dev, e, is4)
 			continue
 		}
 		r.want(t.origin, state.Address{Prefix: netip.PrefixFrom(a, a.BitLen()), Dev: dev})
@@ -59,18 +62,42 @@ func (r *rendering) tunnelAddresses(p *Paths, dev string, e desired.Encapsulatio
 	}
 }
 
+// withoutAddress says what it means that a tunnel has no address of a family. That of
+// a podCIDR in another pool would be no better: the other nodes' way to it is that of
+// its own pool, and not through this tunnel.
+func (r *rendering) withoutAddress(p *Paths, dev string, e desired.Encapsulation, is4 bool) {
+	others := p.some(dev, e, is4, func(n *desired.Node) bool {
+		_, ok := tunnelAddress(p.file, n, e, is4)
+		return ok
+	})
+	if _, ok := first(p.self, is4); !ok || !others {
+		return // there is nothing for it to send
+	}
+	family := "IPv6"
+	if is4 {
+		family = "IPv4"
+	}
+	r.warn(p.self.Pos.String(), "%s has no %s address, as node %s has no such podCIDR in a pool with encapsulation: %s: "+
+		"answers to what the node itself sends through it come back outside of the tunnel, if at all; give the node a podCIDR in that pool",
+		dev, family, p.self.Name, e)
+}
+
 // carries says whether a device carries pods' packets of a family.
 func (p *Paths) carries(dev string, e desired.Encapsulation, is4 bool) bool {
+	return p.some(dev, e, is4, func(*desired.Node) bool { return true })
+}
+
+// some says whether a device carries pods' packets of a family to some node, this one
+// included, of which more is true.
+func (p *Paths) some(dev string, e desired.Encapsulation, is4 bool, more func(*desired.Node) bool) bool {
 	for i := range p.file.Pools {
 		pool := &p.file.Pools[i]
 		if pool.Encapsulation != e || pool.CIDR.Addr().Is4() != is4 {
 			continue
 		}
-		if d, _, ok := device(p.self, p.self, pool); ok && d == dev {
-			return true
-		}
 		for j := range p.file.Nodes {
-			if d, _, ok := device(p.self, &p.file.Nodes[j], pool); ok && d == dev {
+			n := &p.file.Nodes[j]
+			if d, _, ok := device(p.self, n, pool); ok && d == dev && more(n) {
 				return true
 			}
 		}
@@ -95,32 +122,48 @@ func (r *rendering) remote(p *Paths, n *desired.Node) {
 			}
 			continue
 		}
-		r.farEnd(n, c, path, p.file.Settings.RouteTable)
+		r.farEnd(n, c.Pos.String(), path, p.file.Settings.RouteTable)
 		if pool.Reachability == desired.Static {
 			route := state.NewRoute(c.Prefix, p.file.Settings.RouteTable, state.ProtoPlumb, path.Hop)
 			route.MTU = path.MTU
 			r.want(c.Pos.String(), route)
 		}
 	}
+	r.learnedFarEnds(p, n)
+}
+
+// learnedFarEnds gives the far ends of the tunnels by which a route that BGP tells may
+// lead to a node: to any prefix of a pool, in which the node need have no podCIDR.
+func (r *rendering) learnedFarEnds(p *Paths, n *desired.Node) {
+	if p.file.BGP == nil {
+		return
+	}
+	for i := range p.file.Pools {
+		if pool := &p.file.Pools[i]; pool.Encapsulation == desired.VXLAN {
+			if path, err := p.To(n, pool.CIDR); err == nil {
+				r.farEnd(n, n.Pos.String(), path, p.file.Settings.RouteTable)
+			}
+		}
+	}
 }
 
 // farEnd gives the neighbour and the forwarding entry of a VXLAN tunnel's other end,
 // each once where several podCIDRs are behind it.
-func (r *rendering) farEnd(n *desired.Node, c desired.CIDR, path Path, table uint32) {
+func (r *rendering) farEnd(n *desired.Node, origin string, path Path, table uint32) {
 	dev := path.Tunnel()
 	if dev != state.VXLANDevice && dev != state.VXLANDevice6 {
 		return
 	}
 	dst, _ := first(n, dev == state.VXLANDevice)
 	mac := TunnelMAC(n.Name)
-	r.wantOnce(c.Pos.String(), state.FDB{MAC: mac, Dev: dev, Dst: dst})
+	r.wantOnce(origin, state.FDB{MAC: mac, Dev: dev, Dst: dst})
 	vtep := path.Hop.Gateway
-	r.wantOnce(c.Pos.String(), state.Neigh{Addr: vtep, Dev: dev, MAC: mac})
+	r.wantOnce(origin, state.Neigh{Addr: vtep, Dev: dev, MAC: mac})
 	if vtep.Is6() {
 		// The kernel takes an IPv6 gateway for onlink only where no other route leads to
 		// it (ip6_route_check_nh_onlink, net/ipv6/route.c), so not while a route by the
 		// uplink covers the podCIDR: which it does when the pool's encapsulation changes.
-		r.wantOnce(c.Pos.String(), state.NewRoute(netip.PrefixFrom(vtep, vtep.BitLen()),
+		r.wantOnce(origin, state.NewRoute(netip.PrefixFrom(vtep, vtep.BitLen()),
 			table, state.ProtoPlumb, state.NextHop{Dev: dev}))
 	}
 }

@@ -157,7 +157,7 @@ func (p *Paths) through(n *desired.Node, prefix netip.Prefix, pool *desired.Pool
 func (p *Paths) same(o *Paths) bool {
 	return o != nil && p.podMTU == o.podMTU && p.known == o.known &&
 		slices.Equal(p.subnets, o.subnets) && sameTunnels(p.tunnels, o.tunnels) &&
-		slices.Equal(p.file.Pools, o.file.Pools) && p.file.Settings.RouteTable == o.file.Settings.RouteTable &&
+		slices.Equal(p.file.Pools, o.file.Pools) && (p.file.BGP == nil) == (o.file.BGP == nil) && p.file.Settings.RouteTable == o.file.Settings.RouteTable &&
 		SameNode(p.self, o.self)
 }
 

@@ -183,13 +183,21 @@ func TestTunnelMAC(t *testing.T) {
 	}
 }
 
-// A node whose address no device has gets no tunnel, and one warning.
+// A node whose address no device has gets no tunnel, which waits for it.
 func TestATunnelWithoutItsAddress(t *testing.T) {
 	f, _ := paths(t, worker1, ", encapsulation: vxlan")
 	f.Nodes[0].Addresses[0].Prefix = netip.MustParsePrefix("172.18.0.99/16")
-	wanted, warnings, err := Node(f, "worker1", worker1)
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Text, "no device plumb-vxlan: no device has 172.18.0.99") {
-		t.Errorf("%v, %v", warnings, err)
+	v, err := NewView(f, "worker1", worker1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := v.Paths.Waiting()
+	if len(waiting) != 1 || waiting[0].Dev != "plumb-vxlan" || !strings.HasPrefix(waiting[0].Why, "no device has 172.18.0.99") {
+		t.Errorf("waiting: %v", waiting)
+	}
+	wanted, warnings := v.Node()
+	if len(warnings) > 0 {
+		t.Error(warnings)
 	}
 	for _, w := range wanted {
 		if l, ok := w.Object.(state.Link); ok && l.Name == state.VXLANDevice {

@@ -101,6 +101,20 @@ func newTunnel(f *desired.File, self *desired.Node, host Host, pool *desired.Poo
 	return t
 }
 
+// Waiting is a tunnel device that cannot be made yet, and why, with the mend.
+type Waiting struct{ Dev, Origin, Why string }
+
+// Waiting gives the tunnels of this node that wait for its address.
+func (p *Paths) Waiting() []Waiting {
+	var out []Waiting
+	for _, dev := range slices.Sorted(maps.Keys(p.tunnels)) {
+		if t := p.tunnels[dev]; t.missing != "" {
+			out = append(out, Waiting{dev, t.origin, t.missing + "; set the address, or correct the node's addresses"})
+		}
+	}
+	return out
+}
+
 // with is the device that has an address.
 func (h Host) with(a netip.Addr) (state.Interface, bool) {
 	for _, name := range slices.Sorted(maps.Keys(h.Interfaces)) {

@@ -38,7 +38,11 @@ func (e FDB) Several() bool {
 
 // Fields prints the entry as bridge(8) does.
 func (e FDB) Fields() []Field {
-	f := []Field{{"(mac)", e.MAC}, {"dev", e.Dev}, {"dst", e.Dst.String()}, {"(self)", "self"}}
+	f := []Field{{"(mac)", e.MAC}, {"dev", e.Dev}}
+	if e.Dst.IsValid() { // a group of next hops has no one destination
+		f = append(f, Field{"dst", e.Dst.String()})
+	}
+	f = append(f, Field{"(self)", "self"})
 	if e.Odd != "" {
 		return append(f, Field{"(odd)", e.Odd})
 	}

@@ -100,6 +100,11 @@ func (r *reading) condition(t []string) (holds bool, because string, n int) {
 			not, n := negated(t, 2)
 			return ((word(n) == "ipv4") == r.packet.Dst.Is4()) != not, "", n + 1
 		}
+	case "ct":
+		// A destination that others translate is not followed (mayTranslate).
+		if word(1) == "status" && word(2) == "dnat" {
+			return false, "", 3
+		}
 	case "udp", "tcp":
 		if word(1) != "dport" && word(1) != "sport" {
 			return false, "", 0

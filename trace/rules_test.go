@@ -47,6 +47,7 @@ func TestRules(t *testing.T) {
 		{"ip saddr != @nodes4 udp dport 4789 drop", packet("172.18.0.9", "172.18.0.2", "udp", 4789), "eth0", "", "drop: 172.18.0.9 is not in @nodes4, udp port 4789"},
 		{"ip saddr != @nodes4 udp dport 4789 drop", packet("172.18.0.2", "172.18.0.3", "udp", 4789), "eth0", "", "not: 172.18.0.2 is in @nodes4 (172.18.0.2)"},
 		{"ip saddr != @nodes4 udp dport 4789 drop", packet("172.18.0.9", "172.18.0.2", "tcp", 4789), "eth0", "", "not: "},
+		{"udp dport 4789 ip daddr @nodes4 ct status dnat drop", packet("172.18.0.9", "172.18.0.2", "udp", 4789), "", "eth0", "not: "},
 		{"ip saddr != @nodes4 ip protocol 4 drop", packet("172.18.0.9", "172.18.0.2", "ipip", 0), "eth0", "", "drop: 172.18.0.9 is not in @nodes4, protocol ipip"},
 		{`oifname "plumb-*" fib saddr type local fib saddr . oif type != local masquerade fully-random`, packet("10.244.1.0", "10.244.3.1", "icmp", 0), "", "plumb-vxlan", "not: 10.244.1.0 is no address of this node"},
 		{"udp dport 1000-2000 accept", packet("10.244.1.5", "1.1.1.1", "udp", 1500), "", "", "accept: udp port 1500"},

@@ -214,12 +214,12 @@ func (f *fabric) ping(from string, wait time.Duration, to ...string) error {
 }
 
 // send sends one datagram from the calling thread's namespace.
-func send(network, to string) error {
+func send(network, to string, what []byte) error {
 	c, err := net.Dial(network, to)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_, err = c.Write([]byte("not a tunnel's"))
+	_, err = c.Write(what)
 	return err
 }

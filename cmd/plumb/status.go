@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -75,6 +76,7 @@ func printStatus(out io.Writer, s *agent.Status, now time.Time) {
 		fmt.Fprint(out, "\nBGP: ")
 		printSessions(out, s.BGP, now)
 	}
+	printTunnels(out, s.Tunnels)
 	printEndpoints(out, s.Endpoints)
 }
 
@@ -169,6 +171,42 @@ func section(out io.Writer, title string, lines []string) {
 	}
 }
 
+// printTunnels prints what `ip -d link`, `ip address` and `bridge fdb` would show.
+func printTunnels(out io.Writer, list []agent.TunnelStatus) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TUNNEL\tVNI\tPORT\tLOCAL\tPARENT\tMTU\tADDRESSES\tREMOTES\tSTATE")
+	for _, t := range list {
+		cells := []string{
+			t.Device, figure(int(t.VNI)), figure(int(t.Port)), t.Local, t.Parent, figure(int(t.MTU)),
+			strings.Join(t.Addresses, ","), figure(t.Remotes), t.State,
+		}
+		fmt.Fprintln(w, strings.Join(dashed(cells), "\t"))
+	}
+	_ = w.Flush()
+}
+
+// figure is n; nothing where there is none.
+func figure(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// dashed puts a dash into each cell that is empty.
+func dashed(cells []string) []string {
+	for i, c := range cells {
+		if c == "" {
+			cells[i] = "-"
+		}
+	}
+	return cells
+}
+
 func printEndpoints(out io.Writer, list []agent.EndpointStatus) {
 	if len(list) == 0 {
 		return
@@ -182,12 +220,7 @@ func printEndpoints(out io.Writer, list []agent.EndpointStatus) {
 			name = ""
 		}
 		cells := []string{e.Namespace, name, strings.Join(e.Addresses, ","), e.Interface, shortID(e.ContainerID), e.State}
-		for i, c := range cells {
-			if c == "" {
-				cells[i] = "-"
-			}
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		fmt.Fprintln(w, strings.Join(dashed(cells), "\t"))
 	}
 	_ = w.Flush()
 }

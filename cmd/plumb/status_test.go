@@ -16,6 +16,13 @@ func TestStatusAsText(t *testing.T) {
 		Node: "worker1", Cluster: "demo", Version: "v1.2.3", PID: 4711, Started: start, Converged: true,
 		File:          agent.FileStatus{Path: "/etc/plumb/plumb.yaml", Hash: "5545f352f4470000", LoadedAt: start, Valid: true},
 		LastConverged: start.Add(time.Minute),
+		Tunnels: []agent.TunnelStatus{
+			{Device: "plumb-ipip", Type: "ipip", Local: "172.18.0.3", MTU: 1480, State: "failing"},
+			{
+				Device: "plumb-vxlan", Type: "vxlan", VNI: 4096, Port: 4789, Local: "172.18.0.3", Parent: "eth0", MTU: 1450,
+				Addresses: []string{"10.244.1.0/32", "fd00:10:244:1::/128"}, Remotes: 3, State: "up",
+			},
+		},
 		Endpoints: []agent.EndpointStatus{
 			{Name: "db-vm", ID: "file/db-vm", Interface: "tap0", Addresses: []string{"10.244.1.200"}, Origin: "plumb.yaml:31", State: "pending"},
 			{Name: container, ID: container + "/eth0", ContainerID: container, Interface: "plb0123456789a", Addresses: []string{"10.244.1.7"}, State: "wired"},
@@ -34,6 +41,10 @@ agent    v1.2.3, process 4711, up 2m0s
 file     /etc/plumb/plumb.yaml, 5545f352f447, loaded 2m0s ago
 state    converged, last 1m0s ago
 objects  
+
+TUNNEL       VNI   PORT  LOCAL       PARENT  MTU   ADDRESSES                          REMOTES  STATE
+plumb-ipip   -     -     172.18.0.3  -       1480  -                                  -        failing
+plumb-vxlan  4096  4789  172.18.0.3  eth0    1450  10.244.1.0/32,fd00:10:244:1::/128  3        up
 
 NAMESPACE    NAME                      ADDRESSES                    INTERFACE       CONTAINER        STATE
 -            db-vm                     10.244.1.200                 tap0            -                pending

@@ -73,7 +73,7 @@ func TestTraceThroughTunnels(t *testing.T) {
 		for _, c := range []struct{ name, file, place, why string }{
 			{"only one side encapsulates", fabricState("", crossSubnet), "node n3", "there is no device plumb-vxlan: 172.18.1.11 encapsulates, and n3 does not"},
 			{"another VNI", fabricState(crossSubnet+", vxlan: {vni: 77, port: 4789}", crossSubnet+", vxlan: {vni: 77, port: 4789}"), "node n3", "the two ends do not agree: vni 77, port 4789 here, and vni 4096, port 4789 at 172.18.1.11"},
-			{"the sender is no node", strings.Replace(fabricState(crossSubnet, crossSubnet), "172.18.1.11/24", "172.18.1.99/24", 1), "node n3", "nftables chain inet plumb input drops it: 172.18.1.11 is not in @nodes4"},
+			{"the sender is no node", strings.Replace(fabricState(crossSubnet, crossSubnet), "172.18.1.11/24", "172.18.1.99/24", 1), "node n3", "nftables chain inet plumb input drops it: udp port 4789, 172.18.1.11 is not in @nodes4"},
 		} {
 			f.save("n3", c.file)
 			f.eventually(c.name, func() error {

@@ -47,3 +47,41 @@ func TestMTU(t *testing.T) {
 		})
 	}
 }
+
+// TestMTUOverAnOverlay: pods get what the tunnel's header leaves of the uplink, also
+// where the node's address is on a device that leads nowhere; and after the uplink's
+// MTU has changed, new pods get the new one.
+func TestMTUOverAnOverlay(t *testing.T) {
+	const away = "ip address del 172.18.0.3/16 dev uplink0; ip address add 192.0.2.3/24 dev uplink0; "
+	for _, c := range []struct {
+		name, move             string
+		uplink, want, then, so int
+	}{
+		{"on the uplink", "", 1400, 1350, 9000, 8950},
+		{"on lo", away + "ip address add 172.18.0.3/32 dev lo", 9000, 8950, 1400, 1350},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nstest.Run(t, func(t *testing.T) {
+				n := newNode(t, layout{uplinkMTU: c.uplink})
+				n.sh("%s", c.move)
+				n.write(`apiVersion: plumb/v1
+pools: [{cidr: 10.244.0.0/16, encapsulation: vxlan}]
+nodes:
+  - {name: worker1, addresses: [172.18.0.3/16], podCIDRs: [10.244.1.0/24]}
+  - {name: worker2, addresses: [172.18.0.4/16], podCIDRs: [10.244.2.0/24]}
+`)
+				for _, step := range []struct {
+					pod          string
+					uplink, want int
+				}{{"one", c.uplink, c.want}, {"two", c.then, c.so}} {
+					n.sh("ip link set wire0 mtu %[1]d; ip link set uplink0 mtu %[1]d", step.uplink)
+					p := n.pod(step.pod)
+					p.add(nil)
+					if got := p.sh("ip link show eth0"); !strings.Contains(got, fmt.Sprintf("mtu %d ", step.want)) {
+						t.Errorf("in pod %s: %s, want mtu %d", step.pod, got, step.want)
+					}
+				}
+			})
+		})
+	}
+}

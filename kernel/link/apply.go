@@ -21,7 +21,8 @@ const macAttempts = 3
 
 // Apply makes tunnel devices, deletes devices, and sets the MAC address, the MTU
 // and the administrative state of those that there are. A tunnel that was made with
-// something else is replaced by a new one: the kernel cannot change most of it. A
+// something else is replaced by a new one: the kernel cannot change most of it; one
+// that was put into a bridge is taken out. A
 // host end that is missing is an error where it is to be made, and a device that
 // is, none where it is to be deleted. Each change gets its own error.
 func (k *Kind) Apply(ctx context.Context, changes []state.Change[state.Link]) []error {
@@ -63,6 +64,12 @@ func (k *Kind) set(want state.Link) error {
 		return missing(want)
 	case err != nil:
 		return fmt.Errorf("interface %s: %w", want.Name, err)
+	}
+	if l.Master != 0 && makes(want.Type) {
+		if err := k.modify(l.Index, change{free: true}); err != nil {
+			return inContext(want, "setting nomaster", err)
+		}
+		l.Master = 0
 	}
 	have := toState(l, k.name)
 	switch same := have.Type == want.Type && have.Tunnel == want.Tunnel; {
@@ -146,9 +153,10 @@ func (k *Kind) setMAC(l monitor.Link, text string) (monitor.Link, error) {
 // change is what RTM_NEWLINK changes of a device that is there; what is zero is
 // left alone.
 type change struct {
-	up  *bool
-	mac net.HardwareAddr
-	mtu uint32
+	up   *bool
+	mac  net.HardwareAddr
+	mtu  uint32
+	free bool // out of the bridge or VRF that it is in
 }
 
 func (c change) String() string {
@@ -178,6 +186,9 @@ func (k *Kind) modify(index int, c change) error {
 	}
 	if c.mtu != 0 {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(c.mtu)))
+	}
+	if c.free {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(0)))
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return err

@@ -17,13 +17,19 @@ import (
 // decodeTunnel reads what a tunnel device was made with (IFLA_INFO_DATA). name gives
 // the name of a device by its index.
 func decodeTunnel(l monitor.Link, name func(int) string) state.Tunnel {
+	var t state.Tunnel
 	switch l.Kind {
 	case "vxlan":
-		return decodeVXLAN(l.Info, name)
+		t = decodeVXLAN(l.Info, name)
 	case "ipip":
-		return decodeIPIP(l.Info, name)
+		t = decodeIPIP(l.Info, name)
+	default:
+		return t
 	}
-	return state.Tunnel{}
+	if l.Master != 0 { // a bridge would take all that comes by it
+		t.Odd = strings.TrimSpace(t.Odd + " master " + name(l.Master))
+	}
+	return t
 }
 
 // odd gathers what plumb gives no device of its own, in the words of ip-link(8).

@@ -113,6 +113,33 @@ func TestMTUAndMACChangeInPlace(t *testing.T) {
 	})
 }
 
+// A tunnel that others put into a bridge is taken out again, and stays the same one.
+func TestATunnelInABridge(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		nstest.Sh(t, uplink+"ip link add br0 type bridge")
+		k := newKind(t)
+		apply(t, k, add(vxlan4()))
+		events := make(chan event, 1000)
+		watch(t, k, func(es []event) {
+			for _, e := range es {
+				events <- e
+			}
+		})
+		index := nstest.Sh(t, "ip -o link show plumb-vxlan | cut -d: -f1")
+		nstest.Sh(t, "ip link set plumb-vxlan master br0")
+		have := vxlan4()
+		have.Odd = "master br0"
+		expectLinks(t, k, have)
+		expect(t, events, "its bridge", func(e event) bool { return e.Object == have })
+		apply(t, k, state.Change[state.Link]{Action: state.Modify, Before: have, After: vxlan4()})
+		expectLinks(t, k, vxlan4())
+		expect(t, events, "free again", func(e event) bool { return e.Object == vxlan4() })
+		if now := nstest.Sh(t, "ip -o link show plumb-vxlan | cut -d: -f1"); now != index {
+			t.Error("it is another device")
+		}
+	})
+}
+
 // Each wrong attribute is read, printed and undone.
 func TestAWrongTunnelIsReplaced(t *testing.T) {
 	for _, c := range []struct{ make, odd string }{

@@ -117,6 +117,8 @@ func decodeFDB(b []byte) (index int32, entry state.FDB, ok bool) {
 		switch a.Type {
 		case unix.NDA_LLADDR:
 			entry.MAC = formatMAC(a.Data)
+		case unix.NDA_MASTER:
+			return 0, entry, false // of a bridge that the device is in
 		case unix.NDA_DST:
 			entry.Dst, _ = netip.AddrFromSlice(a.Data)
 		case unix.NDA_PORT:

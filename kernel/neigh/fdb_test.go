@@ -144,7 +144,7 @@ fdb 02:00:00:00:00:05 dev plumb-vxlan dst 172.18.0.5 self port 8472
 fdb 02:00:00:00:00:06 dev plumb-vxlan dst 172.18.0.6 self vni 9
 fdb 02:00:00:00:00:07 dev plumb-vxlan dst 172.18.0.7 self dynamic
 fdb 02:00:00:00:00:08 dev plumb-vxlan dst 172.18.0.8 self static
-fdb 02:00:00:00:00:09 dev plumb-vxlan dst invalid IP self nhid 102`
+fdb 02:00:00:00:00:09 dev plumb-vxlan self nhid 102`
 		if fdbLines(got) != want {
 			t.Errorf("read\n%s\nwant\n%s", fdbLines(got), want)
 		}
@@ -266,4 +266,21 @@ func TestFDBWatch(t *testing.T) {
 func FuzzDecodeFDB(f *testing.F) {
 	f.Add([]byte{7, 0, 0, 0, 1, 0, 0, 0, 0x80, 0, 2, 0, 8, 0, 1, 0, 10, 0, 0, 1, 10, 0, 2, 0, 2, 0, 0, 0, 0, 1, 0, 0})
 	f.Fuzz(func(_ *testing.T, b []byte) { decodeFDB(b) })
+}
+
+// The entries of a bridge that the device was put into are not the device's.
+func TestFDBOfADeviceInABridge(t *testing.T) {
+	nstest.Run(t, func(t *testing.T) {
+		k := setupFDB(t)
+		want := fdb("02:00:00:00:00:01", "plumb-vxlan", "192.0.2.5")
+		mustFDB(t, k, fdbChanges(state.Add, want))
+		nstest.Sh(t, "ip link add br0 type bridge; ip link set plumb-vxlan master br0; ip link set br0 up")
+		if out := nstest.Sh(t, "bridge fdb show dev plumb-vxlan"); !strings.Contains(out, "master br0") {
+			t.Fatalf("the bridge has no entry: %s", out)
+		}
+		var got []state.FDB
+		if err := k.Read(t.Context(), func(e state.FDB) { got = append(got, e) }); err != nil || !slices.Equal(got, []state.FDB{want}) {
+			t.Errorf("read %v: %v", got, err)
+		}
+	})
 }

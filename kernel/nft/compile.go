@@ -23,6 +23,7 @@ import (
 //	tcp|udp sport|dport [!=] PORT|LOW-HIGH
 //	meta|ct mark [!=] 0x00000001
 //	ct state STATE{,STATE}
+//	ct status STATUS{,STATUS}
 //	fib saddr|daddr|mark|iif|oif{ . …} oif missing|exists
 //	fib saddr|daddr|mark|iif|oif{ . …} type [!=] local|unicast|…
 //	counter
@@ -246,22 +247,29 @@ func (c *compiler) ct() error {
 	case "mark":
 		return c.mark(&expr.Ct{Key: expr.CtKeyMARK, Register: 1})
 	case "state":
-		var bits uint32
-		for s := range strings.SplitSeq(c.next(), ",") {
-			bit, ok := ctStates().number(s)
-			if !ok {
-				return fmt.Errorf("unknown state %q", s)
-			}
-			bits |= bit
-		}
-		zero := native32(0)
-		c.emit(
-			&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native32(bits), Xor: zero},
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: zero})
-		return nil
+		return c.ctBits(expr.CtKeySTATE, ctStates())
+	case "status":
+		return c.ctBits(expr.CtKeySTATUS, ctStatuses())
 	}
 	return errors.New("not understood")
+}
+
+// ctBits matches where any of the named bits is set.
+func (c *compiler) ctBits(key expr.CtKey, names words) error {
+	var bits uint32
+	for s := range strings.SplitSeq(c.next(), ",") {
+		bit, ok := names.number(s)
+		if !ok {
+			return fmt.Errorf("unknown state %q", s)
+		}
+		bits |= bit
+	}
+	zero := native32(0)
+	c.emit(
+		&expr.Ct{Key: key, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native32(bits), Xor: zero},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: zero})
+	return nil
 }
 
 func (c *compiler) fib() error {

@@ -214,21 +214,27 @@ func (d *decompiler) ct(e rawExpr) (string, int) {
 	switch key := expr.CtKey(e.data.u32(unix.NFTA_CT_KEY)); {
 	case key == expr.CtKeyMARK && ok:
 		return markText("ct mark ", op, data)
-	case key == expr.CtKeySTATE && d.peek(1).name == "bitwise":
-		mask := d.peek(1).value(unix.NFTA_BITWISE_MASK)
-		if op, _, ok := d.cmp(2); !ok || op == "" || len(mask) != 4 {
-			return "", 0
-		}
-		bits := binary.NativeEndian.Uint32(mask)
-		var names []string
-		for _, s := range ctStates() {
-			if bits&s.n != 0 {
-				names = append(names, s.name)
-			}
-		}
-		return "ct state " + strings.Join(names, ","), 3
+	case key == expr.CtKeySTATE:
+		return d.ctBits("ct state ", ctStates())
+	case key == expr.CtKeySTATUS:
+		return d.ctBits("ct status ", ctStatuses())
 	}
 	return "", 0
+}
+
+func (d *decompiler) ctBits(what string, known words) (string, int) {
+	mask := d.peek(1).value(unix.NFTA_BITWISE_MASK)
+	if op, _, ok := d.cmp(2); d.peek(1).name != "bitwise" || !ok || op == "" || len(mask) != 4 {
+		return "", 0
+	}
+	bits := binary.NativeEndian.Uint32(mask)
+	var names []string
+	for _, s := range known {
+		if bits&s.n != 0 {
+			names = append(names, s.name)
+		}
+	}
+	return what + strings.Join(names, ","), 3
 }
 
 func (d *decompiler) fib(e rawExpr) (string, int) {

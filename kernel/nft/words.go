@@ -86,6 +86,21 @@ func ctStates() words {
 	return words{{"invalid", 1}, {"established", 2}, {"related", 4}, {"new", 8}, {"untracked", 64}}
 }
 
+// ctStatuses are the bits of `ct status` (enum ip_conntrack_status,
+// include/uapi/linux/netfilter/nf_conntrack_common.h), in the order in which nft
+// prints them.
+func ctStatuses() words {
+	return words{
+		{"expected", 1},
+		{"seen-reply", 2},
+		{"assured", 4},
+		{"confirmed", 8},
+		{"snat", 16},
+		{"dnat", 32},
+		{"dying", 512},
+	}
+}
+
 func verdicts() words {
 	ret := int32(unix.NFT_RETURN)
 	return words{{"accept", 1}, {"drop", 0}, {"return", uint32(ret)}}

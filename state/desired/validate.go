@@ -108,6 +108,12 @@ func (v *validator) checkNAT() {
 	if uses && len(v.f.Pools) > 0 && v.complete("pools") && !slices.ContainsFunc(v.f.Pools, outgoing) {
 		v.warn(n.Pos, "nat has no effect, as no pool has natOutgoing: true")
 	}
+	for _, p := range v.f.Pools {
+		if only := n.PortRange; p.Encapsulation == VXLAN && only == (PortRange{p.VXLAN.Port, p.VXLAN.Port}) {
+			v.fail(v.set["nat.portRange"], "portRange: needs a port besides %d, which is VXLAN's in pool %s at %s", only.First, p.CIDR, p.Pos)
+			return
+		}
+	}
 }
 
 // minMTU6 is the least MTU over which IPv6 works (RFC 8200).

@@ -61,10 +61,13 @@ func (v *validator) checkNodeAddresses(n *Node, seen map[netip.Addr]placedPrefix
 }
 
 func (v *validator) checkPodCIDR(n *Node, c CIDR) {
-	if _, ok := v.pools.covering(c.Prefix); !ok && v.complete("pools") {
+	p, ok := v.pools.covering(c.Prefix)
+	if !ok && v.complete("pools") {
 		v.fail(c.Pos, "podCIDR %s lies in no pool; add a pool that has it, or take it from one", c.Prefix)
 	}
-	if v.doubtful[n.Pos] {
+	// VXLAN goes over either family. In BGP the next hop is an address of the prefix's.
+	either := ok && (p.Encapsulation == VXLAN && p.Reachability == Static && len(n.Addresses) > 0 || v.doubtful[p.Pos])
+	if v.doubtful[n.Pos] || either {
 		return
 	}
 	for _, a := range n.Addresses {

@@ -9,15 +9,16 @@ import (
 
 // Link is what an RTM_NEWLINK or RTM_DELLINK message says of a device.
 type Link struct {
-	Index int
-	Name  string
-	Kind  string // IFLA_INFO_KIND: veth, bridge …; empty for a physical device and lo
-	MAC   []byte // IFLA_ADDRESS; of a tunnel, its local address
-	MTU   int
-	Group uint32
-	Up    bool   // IFF_UP: administratively
-	Lower bool   // IFF_LOWER_UP: it has a carrier
-	Info  []byte // IFLA_INFO_DATA: what the kind says of itself
+	Index  int
+	Name   string
+	Kind   string // IFLA_INFO_KIND: veth, bridge …; empty for a physical device and lo
+	MAC    []byte // IFLA_ADDRESS; of a tunnel, its local address
+	MTU    int
+	Group  uint32
+	Master int    // the index of the bridge or VRF that it is in; 0: none
+	Up     bool   // IFF_UP: administratively
+	Lower  bool   // IFF_LOWER_UP: it has a carrier
+	Info   []byte // IFLA_INFO_DATA: what the kind says of itself
 }
 
 // DecodeLink reads the data of a link message. Not ok are messages that say
@@ -40,6 +41,8 @@ func DecodeLink(data []byte) (l Link, ok bool, err error) {
 			l.MAC = value
 		case unix.IFLA_MTU:
 			l.MTU = int(Uint32(value))
+		case unix.IFLA_MASTER:
+			l.Master = int(Uint32(value))
 		case unix.IFLA_GROUP:
 			l.Group = Uint32(value)
 		case unix.IFLA_LINKINFO:
