@@ -89,6 +89,9 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 	}
 	s := l.speaker
 	switch msg {
+	case "Peer Up":
+		s.noteUp(peer)
+		return false
 	case "Peer Down":
 		s.noteReason(peer, reasonWords(fmt.Sprint(f["Reason"])))
 	case "received notification":

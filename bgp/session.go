@@ -57,6 +57,7 @@ const Established = "established"
 type seen struct {
 	state string
 	since time.Time
+	up    bool // since GoBGP said so, which may be before it calls back with the state
 	err   string
 	errAt time.Time
 	ended string // why the session ended last
@@ -106,11 +107,8 @@ func (s *Speaker) sawState(p *api.Peer) {
 	s.changes++
 	e.changed = s.changes
 	why, at := e.err, e.changed
-	switch {
-	case now == Established:
-		e.err, e.errAt, e.said = e.ended, e.endAt, ""
-	case before == Established:
-		e.ended, e.endAt = e.err, e.errAt
+	if before == Established && now != Established {
+		e.up, e.ended, e.endAt = false, e.err, e.errAt
 	}
 	s.countDown()
 	s.seenMu.Unlock()
@@ -136,6 +134,15 @@ func (s *Speaker) sawState(p *api.Peer) {
 		s.log.Warn("BGP: the next start will not be known as a restart by itself", "err", err)
 	}
 	s.noteNeighbours(peer, p.GetConf().GetPeerGroup())
+}
+
+// noteUp notes that a session came up. What is noted after this, and not what was
+// noted before, may be why it ends.
+func (s *Speaker) noteUp(peer netip.Addr) {
+	s.seenMu.Lock()
+	defer s.seenMu.Unlock()
+	e := s.seenOf(peer)
+	e.up, e.err, e.errAt, e.said = true, e.ended, e.endAt, ""
 }
 
 // forgetSession forgets what was seen of a session that is taken down here. Where it
@@ -192,7 +199,7 @@ func (s *Speaker) noteError(peer netip.Addr, why string) {
 	s.seenMu.Lock()
 	e := s.seenOf(peer)
 	e.err, e.errAt = why, time.Now()
-	say := e.state != Established && e.said != why
+	say := !e.up && e.said != why
 	if say {
 		e.said = why
 	}
