@@ -121,6 +121,8 @@ func (t *transaction) run() error {
 		return nil
 	}
 	if t.before.speaker == nil {
+		_ = t.server.AwaitPeers(true)
+		defer func() { _ = t.server.AwaitPeers(false) }()
 		if err := t.start(*t.now.speaker); err != nil {
 			t.now = newConfig()
 			return fmt.Errorf("BGP speaker: %w", err)

@@ -449,6 +449,9 @@ func (h *fsmHandler) idle(ctx context.Context) (bgp.FSMState, *fsmStateReason) {
 			if !ok {
 				break
 			}
+			if fsm.holdUntilActive(conn) {
+				break
+			}
 			conn.Close()
 			fsm.lock.RLock()
 			fsm.logger.Warn("Closed an accepted connection",

@@ -213,6 +213,8 @@ type BgpServer struct {
 	roaManager   *roaManager
 	shutdownWG   *sync.WaitGroup
 	watcherMap   map[watchEventType][]*watcher
+	awaiting     bool           // more peers are about to be added
+	waiting      []*net.TCPConn // of callers that may be theirs
 	best         bestChanges
 	nextHops     *nextHops
 	zclient      *zebraClient
@@ -425,6 +427,8 @@ func (s *BgpServer) passConnToPeer(conn *net.TCPConn) {
 		peer.startFSMHandler()
 		s.broadcastPeerState(peer, bgp.BGP_FSM_ACTIVE, nil)
 		peer.PassConn(conn)
+	} else if s.awaiting && len(s.waiting) < waitingMax {
+		s.waiting = append(s.waiting, conn)
 	} else {
 		s.logger.Info("Can't find configuration for a new passive connection",
 			log.Fields{
