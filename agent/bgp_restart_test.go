@@ -202,7 +202,7 @@ func TestDrain(t *testing.T) {
 		bgptest.Eventually(t, "all is withdrawn", func() bool { return !a.Has("10.244.1.0/24") && !a.Up("192.0.2.1") }, a.Status)
 		bgptest.Eventually(t, "the status tells", func() bool { s := statusOf(t); return s.BGP != nil && s.BGP.Drained && s.Converged }, p.log.String)
 		a.Announce("10.244.6.0/24")
-		write(t, o.File, strings.Replace(withTwo, "20s", "21s", 1)) // a change of the file does not end it
+		write(t, o.File, strings.Replace(withTwo, "60s", "61s", 1)) // a change of the file does not end it
 		bgptest.Eventually(t, "the file is loaded", func() bool { return strings.Count(p.log.String(), "state file loaded") == 2 }, p.log.String)
 		hasRoute(t, true, "10.244.3.0/24 via 192.0.2.2 dev eth0")
 		p.end(syscall.SIGTERM)

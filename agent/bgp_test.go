@@ -20,7 +20,7 @@ nodes:
   - {name: n0, addresses: [192.0.2.1/24, "fd00:a::1/64", 198.51.100.1/24], podCIDRs: [10.244.1.0/24, "fd00:10:244:1::/64"]}
 bgp:
   asn: 64512
-  gracefulRestart: {restartTime: 20s}
+  gracefulRestart: {restartTime: 60s}
   peers:
     - {name: tor-a, address: 192.0.2.2, asn: 64601}
     - {name: tor-b, address: 198.51.100.2, asn: 64601}

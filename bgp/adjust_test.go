@@ -37,6 +37,7 @@ func TestAdjust(t *testing.T) {
 		if n.up(far4) {
 			t.Error("up with more prefixes than are allowed from now on")
 		}
+		bgptest.Eventually(t, "it is said", func() bool { return n.log.has("more prefixes than maxPrefixes allows") })
 		p.MaxPrefixes = 0
 		want()
 		n.learns("10.244.4.0/24", far4) // within the hour
@@ -74,7 +75,7 @@ func TestAdjustDynamicNeighbours(t *testing.T) {
 		p.MaxPrefixes = 5
 		n.want(speaker(64512), p)
 		n.learns("10.244.3.0/24", far4)
-		if s := n.session(far4); s.HoldTime != 42 {
+		if s := n.established(far4); s.HoldTime != 42 {
 			t.Errorf("the next session: %+v", s)
 		}
 	})
@@ -117,6 +118,7 @@ func TestResetIsSaid(t *testing.T) {
 		sp, p := speaker(64512), peer4(64513)
 		n.want(sp, p)
 		n.learns("10.244.2.0/24", far4)
+		n.established(far4)
 		says := func(what string) {
 			t.Helper()
 			bgptest.Eventually(t, "up again, with the reason", func() bool {

@@ -98,6 +98,7 @@ func TestHostilePeer(t *testing.T) {
 				r.update(2)
 				// Routes to this node's own loopback are for tests alone.
 				n.learns("10.244.2.0/24", "127.0.0.9")
+				n.established("127.0.0.9")
 				c.send(r)
 				if c.down != "" {
 					bgptest.Eventually(t, "the session ends", func() bool { return !n.up("127.0.0.9") })
@@ -236,7 +237,10 @@ func TestSilentNeighbour(t *testing.T) {
 			(&raw{t: t, c: c}).told()
 			c.Close()
 		}
-		call(t).update(3)
-		n.learns("10.244.3.0/24", "127.0.0.9")
+		// On a slow machine a second may be too short for one that speaks, too.
+		bgptest.Eventually(t, "it is taken", func() bool {
+			call(t).update(3)
+			return bgptest.Within(2*time.Second, func() bool { return n.route("10.244.3.0/24") != nil })
+		}, n.log.String)
 	})
 }

@@ -28,7 +28,8 @@ type limited struct {
 }
 
 // sawLimit lets a session that had too many prefixes come up again after a while,
-// each time a longer one.
+// each time a longer one. That it waits is known when it returns, before GoBGP does
+// anything else: another limit may be on its way.
 func (s *Speaker) sawLimit(peer netip.Addr) {
 	l := &limited{dynamic: s.current.Load().isDynamic(peer)}
 	s.limitMu.Lock()
@@ -47,7 +48,7 @@ func (s *Speaker) sawLimit(peer netip.Addr) {
 	s.limitMu.Unlock()
 	s.log.Error("BGP session ended: more prefixes than maxPrefixes allows", "peer", s.nameOf(peer), "address", peer, "retry", wait)
 	if l.dynamic {
-		s.holdOff(peer, l)
+		go s.holdOff(peer, l)
 	}
 }
 

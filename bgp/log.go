@@ -105,7 +105,7 @@ func (l *serverLog) read(msg string, f log.Fields) bool {
 		l.log.Warn("BGP: the peer's restart time is over, its routes are dropped", "peer", s.nameOf(peer))
 	case "prefix limit reached":
 		s.noteError(peer, "the peer announces more prefixes than maxPrefixes allows")
-		go s.sawLimit(peer)
+		s.sawLimit(peer)
 	case failedToConnect:
 		s.noteError(peer, connectWords(fmt.Sprint(f["Error"])))
 	case "failed to set md5", "failed to unset md5":

@@ -188,6 +188,10 @@ func TestReflectorRestart(t *testing.T) {
 		if got := routers["a"].Show("10.244.11.0/24"); !strings.Contains(got, "198.51.100.2") {
 			t.Errorf("the next hop was changed:\n%s", got)
 		}
+		bgptest.Eventually(t, "both neighbours are remembered", func() bool {
+			list, _ := os.ReadFile(filepath.Join(dir, "bgp-neighbours.json"))
+			return strings.Contains(string(list), "192.0.2.2") && strings.Contains(string(list), "198.51.100.2")
+		})
 		stopA, stopC := keeps(t, routers["a"], "10.244.11.0/24"), keeps(t, routers["c"], "10.244.10.0/24")
 		p.kill()
 		p = startProcess(t, dir, true, objects...)

@@ -74,7 +74,8 @@ type seen struct {
 // mend.
 func (s *Speaker) unstick(peer netip.Addr, at int) {
 	s.seenMu.Lock()
-	stuck := s.lookAt(peer).changed == at
+	e := s.lookAt(peer)
+	stuck := e.changed == at && !e.up
 	s.seenMu.Unlock()
 	if !stuck {
 		return
@@ -269,7 +270,7 @@ func (s *Speaker) Sessions() []Session {
 		// GoBGP's state is ahead of what it calls back with: since when a session is
 		// established is known with the call.
 		if e.State == Established {
-			e.State = cmp.Or(saw.state, e.State)
+			e.State = cmp.Or(saw.state, "openconfirm")
 		}
 		e.Since, e.LastError, e.ErrorAt = saw.since, saw.err, saw.errAt
 		e.Again = s.heldOff(address)

@@ -27,6 +27,7 @@ func TestSpoke(t *testing.T) {
 		r := bgptest.BIRD(t, h, bgptest.Config{ASN: 64513, RouterID: far4, Restart: 60, Peers: []bgptest.Peer{far(64512)}})
 		p = startProcess(t, dir, false, objects...)
 		has(t, r, "10.244.1.0/24", true)
+		bgptest.Eventually(t, "it spoke", func() bool { return bgp.Spoke(dir) })
 		p.kill()
 		if !bgp.Spoke(dir) {
 			t.Error("it did not speak, though there was a session")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // gobgp is GoBGP's own daemon, of another version than the one that plumb has in it.
@@ -46,9 +47,16 @@ func (g *gobgp) Restart() {
 
 func (g *gobgp) Name() string { return "gobgpd" }
 
-func (g *gobgp) cli(command string) (string, error) {
-	out, err := g.h.Command(append([]string{"gobgp"}, strings.Fields(command)...)...).CombinedOutput()
-	return string(out), err
+// cli asks gobgpd. The program that asks gives up after a second in which a busy
+// machine may not have connected it.
+func (g *gobgp) cli(command string) (out string, err error) {
+	for end := time.Now().Add(time.Minute); ; {
+		var b []byte
+		b, err = g.h.Command(append([]string{"gobgp"}, strings.Fields(command)...)...).CombinedOutput()
+		if out = string(b); err == nil || !strings.Contains(out, "context deadline exceeded") || time.Now().After(end) {
+			return out, err
+		}
+	}
 }
 
 func (g *gobgp) must(command string) string {
