@@ -26,11 +26,12 @@ build: ## build the static binaries into BIN=bin
 	@scripts/prerequisites build
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
+# Go's own bound for a package is ten minutes, which a busy machine can need.
 .PHONY: test
 test: ## check (or install) what the tests need, then go vet and every test, in namespaces of their own
 	@scripts/prerequisites test
 	go vet ./...
-	go test -race -p $(PACKAGES) ./...
+	go test -race -timeout 30m -p $(PACKAGES) ./...
 
 .PHONY: test-vm
 test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 kernels, in virtual machines

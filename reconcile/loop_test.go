@@ -88,7 +88,7 @@ func running(t *testing.T, w *watched, resync time.Duration, wanted ...state.Obj
 
 func soon(t *testing.T, so func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 12_000 { // a minute: the machine may be busy
 		if so() {
 			return
 		}

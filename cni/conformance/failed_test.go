@@ -132,7 +132,7 @@ func TestNamespaceVanishesHalfWay(t *testing.T) {
 func (n *node) gone(links []string) {
 	n.t.Helper()
 	for _, l := range links {
-		n.sh("i=0; while ip link show %s >/dev/null 2>&1 && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done", l)
+		n.sh("i=0; while ip link show %s >/dev/null 2>&1 && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done", l)
 	}
 }
 

@@ -53,7 +53,8 @@ func TestPodWithIPv6SwitchedOff(t *testing.T) {
 func TestNamespaceOfAProcess(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		n := newNode(t, layout{})
-		n.sh("unshare --net sleep 1000 >/dev/null 2>&1 & echo $! > %s.pid; sleep 0.2", n.file)
+		n.sh(`unshare --net sleep 1000 >/dev/null 2>&1 & echo $! > %s.pid
+			while [ "$(readlink /proc/$!/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done`, n.file)
 		pid := n.sh("cat %s.pid", n.file)
 		p := pod{n: n, id: "process", netns: "/proc/" + pid + "/ns/net", ifName: "eth0"}
 		p.add()

@@ -49,7 +49,7 @@ func TestForeign(t *testing.T) {
 func TestLive(t *testing.T) {
 	nstest.Run(t, func(t *testing.T) {
 		nstest.Sh(t, `nft 'add table ip f; add chain ip f in { type filter hook input priority 0; policy accept; }; add rule ip f in ip daddr 127.0.0.7 counter drop'`)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var seen []facts.Seen
 		armed := make(chan struct{})
@@ -63,7 +63,7 @@ func TestLive(t *testing.T) {
 			})
 		}()
 		<-armed
-		nstest.Sh(t, "ping -c1 -W1 127.0.0.7 >/dev/null || true; ping -c1 -W1 127.0.0.8 >/dev/null")
+		nstest.Sh(t, "ping -c1 -W1 127.0.0.7 >/dev/null || true; ping -c1 -W20 127.0.0.8 >/dev/null")
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

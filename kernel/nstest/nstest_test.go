@@ -1,11 +1,13 @@
 package nstest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRunIsAlone(t *testing.T) {
@@ -18,8 +20,12 @@ func TestRunIsAlone(t *testing.T) {
 }
 
 func TestRunLeavesNothingRunning(t *testing.T) {
-	marker := filepath.Join(os.TempDir(), "plumb-nstest-marker")
-	t.Cleanup(func() { os.Remove(marker) })
+	const env = "PLUMB_NSTEST_MARKER" // the same inside; and no other test's that runs now
+	marker := os.Getenv(env)
+	if marker == "" {
+		marker = filepath.Join(t.TempDir(), "marker")
+		t.Setenv(env, marker)
+	}
 	Run(t, func(t *testing.T) {
 		if err := os.WriteFile(marker, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -31,13 +37,30 @@ func TestRunLeavesNothingRunning(t *testing.T) {
 	if os.Getenv(inside) != "" {
 		return
 	}
+	// What is killed may take a while to be gone.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := running(t, marker)
+		if left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("still running: " + left)
+		}
+	}
+}
+
+// running tells the processes that have the marker among their arguments.
+func running(t *testing.T, marker string) string {
+	t.Helper()
 	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var out strings.Builder
 	for _, p := range processes {
 		if line, _ := os.ReadFile(p); strings.Contains(string(line), marker) {
-			t.Errorf("%s still runs: %q", p, line)
+			fmt.Fprintf(&out, "%s: %q\n", p, line)
 		}
 	}
+	return out.String()
 }

@@ -30,7 +30,7 @@ func monitored(t *testing.T, body func()) string {
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	// It has no way to say that it listens: what it printed is known by two marks.
 	mark := func(dst string) {
-		for range 500 {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 			nstest.Sh(t, "ip route add blackhole "+dst+"; ip route del blackhole "+dst)
 			if strings.Contains(out.String(), "Deleted blackhole "+dst) {
 				return

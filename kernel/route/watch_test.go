@@ -49,7 +49,7 @@ func (s *seen) until(t *testing.T) (lines string, again int) {
 	t.Helper()
 	const mark = "192.0.2.99/32"
 	nstest.Sh(t, "ip route add blackhole "+mark+" proto 112; ip route del blackhole "+mark+" proto 112")
-	for range 1000 {
+	for range 12_000 { // a minute: the machine may be busy
 		s.mu.Lock()
 		var out []string
 		done := false
