@@ -31,10 +31,14 @@ func Down(ctx context.Context, d Dir) (bool, error) {
 	return true, errors.Join(left, d.remove())
 }
 
+// endPatience is how long a supervisor may take to end, first when asked and then when
+// killed: longer than it gives itself for the deletion of pods.
+const endPatience = 30 * time.Second
+
 // end ends the supervisor and gives its lock: it asks, and where that does not
 // help, kills. left is what the supervisor could not undo in order.
 func (d Dir) end(ctx context.Context) (lock *os.File, left, err error) {
-	asked, cancel := context.WithTimeout(ctx, 5*time.Second)
+	asked, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
 	left, err = (&Client{Dir: d}).stop(asked)
 	if err == nil {
@@ -48,7 +52,7 @@ func (d Dir) end(ctx context.Context) (lock *os.File, left, err error) {
 	if err := d.kill(); err != nil {
 		return nil, nil, err
 	}
-	killed, cancel := context.WithTimeout(ctx, 5*time.Second)
+	killed, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
 	lock, err = d.await(killed)
 	if err != nil {

@@ -190,7 +190,7 @@ func (c *cluster) processes() []string {
 }
 
 // eventually waits until f gives nothing, and gives what it gives in the end.
-func (c *cluster) eventually(f func() string) string { return c.within(5*time.Second, f) }
+func (c *cluster) eventually(f func() string) string { return c.within(time.Minute, f) }
 
 func (c *cluster) within(patience time.Duration, f func() string) string {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {

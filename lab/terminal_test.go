@@ -50,7 +50,7 @@ func TestExecAtATerminal(t *testing.T) {
 
 func readUntil(t *testing.T, f *os.File, text string) string {
 	t.Helper()
-	f.SetReadDeadline(time.Now().Add(10 * time.Second))
+	f.SetReadDeadline(time.Now().Add(time.Minute))
 	var all []byte
 	buf := make([]byte, 4096)
 	for !bytes.Contains(all, []byte(text)) {

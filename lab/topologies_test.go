@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,13 +46,20 @@ func (c *cluster) allReach() {
 	}
 }
 
+// expect waits until a command's output has all that is wanted: a route may come
+// before its second next hop.
 func (c *cluster) expect(node, command string, wants ...string) {
 	c.t.Helper()
-	got := c.ok("exec", node, "--", "sh", "-c", command)
-	for _, want := range wants {
-		if !strings.Contains(got, want) {
-			c.t.Errorf("%s: %s gives\n%s\nwithout %q", node, command, got, want)
+	if wrong := c.eventually(func() string {
+		got := c.ok("exec", node, "--", "sh", "-c", command)
+		for _, want := range wants {
+			if !strings.Contains(got, want) {
+				return fmt.Sprintf("%s: %s gives\n%s\nwithout %q", node, command, got, want)
+			}
 		}
+		return ""
+	}); wrong != "" {
+		c.t.Error(wrong)
 	}
 }
 

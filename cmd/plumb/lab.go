@@ -207,7 +207,7 @@ func labPing(client func() (*lab.Client, error)) *cobra.Command {
 			}
 			anyLost := false
 			for i, family := range []string{"IPv4", "IPv6"} {
-				m, err := show.PingAll(cmd.Context(), c, s, i == 1)
+				m, err := show.PingAll(cmd.Context(), c, s, i == 1, show.PingWait)
 				if err != nil {
 					return err
 				}

@@ -73,8 +73,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience is how long eventually tries. A repair takes a few milliseconds; a
-// machine that does several things at once takes longer.
-const patience = 10 * time.Second
+// machine that does several things at once takes longer, and may stop a process for seconds.
+const patience = 60 * time.Second
 
 // eventually COMMAND (of sh): tries until it succeeds; with !, until it fails.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
@@ -116,7 +116,7 @@ func node(ts *testscript.TestScript, _ bool, _ []string) {
 		"ip link set plb000000000a1 up", "ip link set pod1 up", "ip link set plb000000000a2 up", "ip link set pod2 up",
 		"ip route add default via 172.18.0.1 dev eth0",
 		// The kernel's own addresses come a moment after the links are up.
-		"for i in $(seq 200); do [ $(ip -o -6 addr show scope link | wc -l) -ge 8 ] && exit; sleep 0.05; done; exit 1",
+		"for i in $(seq 1200); do [ $(ip -o -6 addr show scope link | wc -l) -ge 8 ] && exit; sleep 0.05; done; exit 1",
 	} {
 		if err := ts.Exec("sh", "-c", line); err != nil {
 			ts.Fatalf("%s: %v", line, fmt.Errorf("%w", err))

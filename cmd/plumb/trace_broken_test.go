@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/plumbnet/plumb/kernel/nstest"
+	"github.com/plumbnet/plumb/lab/ns"
 )
 
 // Each network is broken for real, and what trace says of it is what a ping says;
@@ -70,8 +72,16 @@ func testBroken(t *testing.T, list []broken) {
 				t.FailNow() // what follows would be broken in two ways
 			}
 		}
-		for n := range tracedPods { // the table that marks packets is gone
-			d.sh(n, `test "$(nft list tables)" = "table inet plumb"`)
+		// The table that marks packets goes once the agent notices that nobody asks any more.
+		for n := range tracedPods {
+			d.eventually("the table is gone", func() error {
+				var out []byte
+				err := ns.Do(n, func() (err error) { out, err = exec.Command("nft", "list", "tables").CombinedOutput(); return err })
+				if err == nil && strings.TrimSpace(string(out)) != "table inet plumb" {
+					err = fmt.Errorf("%s has the tables %s", n, out)
+				}
+				return err
+			})
 		}
 	})
 }

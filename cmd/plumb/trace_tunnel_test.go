@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -56,19 +57,23 @@ func TestTraceThroughTunnels(t *testing.T) {
 			{"n1 p3", []string{"tunnel 172.18.1.11 > 172.18.2.13"}},
 			{"n1 p3 --live", []string{"probe sent echo reply", "10.244.1.0 > 10.244.3.5 inet plumb postrouting"}},
 		} {
-			r, text := f.trace(strings.Fields(c.args)...)
-			if !r.OK() || len(r.Warnings) > 0 {
-				t.Errorf("%s: %s\n%s", c.args, r.Outcome, text)
-			}
-			flat := strings.Join(strings.Fields(text), " ")
-			for _, s := range c.says {
-				if !strings.Contains(flat, s) {
-					t.Errorf("%s: does not say %q\n%s", c.args, s, text)
+			// What marks a probe's packets is looked at for a moment only.
+			f.eventually(c.args, func() error {
+				r, text := f.trace(strings.Fields(c.args)...)
+				if !r.OK() || len(r.Warnings) > 0 {
+					return fmt.Errorf("%s\n%s", r.Outcome, text)
 				}
-			}
-			if testing.Verbose() {
-				t.Log(text)
-			}
+				flat := strings.Join(strings.Fields(text), " ")
+				for _, s := range c.says {
+					if !strings.Contains(flat, s) {
+						return fmt.Errorf("does not say %q\n%s", s, text)
+					}
+				}
+				if testing.Verbose() {
+					t.Log(text)
+				}
+				return nil
+			})
 		}
 		for _, c := range []struct{ name, file, place, why string }{
 			{"only one side encapsulates", fabricState("", crossSubnet), "node n3", "there is no device plumb-vxlan: 172.18.1.11 encapsulates, and n3 does not"},

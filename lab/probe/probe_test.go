@@ -19,7 +19,7 @@ func TestPing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		for _, a := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 			if rtt, err := p.Ping(ctx, netip.MustParseAddr(a)); err != nil || rtt <= 0 {
@@ -60,7 +60,7 @@ func TestARP(t *testing.T) {
 			ip address add 192.0.2.1/24 dev v1; ip link set v0 up; ip link set v1 up`)
 		// Both ends are in one namespace, whose own address v0's side asks for.
 		nstest.Sh(t, "echo 1 > /proc/sys/net/ipv4/conf/all/accept_local")
-		mac, err := probe.ARP("v0", netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1"), 5*time.Second)
+		mac, err := probe.ARP("v0", netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1"), time.Minute)
 		if err != nil || mac.String() != "02:00:00:00:00:01" {
 			t.Errorf("arp: %s, %v", mac, err)
 		}

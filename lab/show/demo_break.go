@@ -47,7 +47,7 @@ func (d *demo) breakRoute(ctx context.Context) error {
 	if err := d.repaired(ctx, node, prefix, time.Now(), "the deletion"); err != nil {
 		return err
 	}
-	if err := d.pingOnce(ctx, from, to, PingWait, true); err != nil {
+	if err := d.pingOnce(ctx, from, to, demoWait, true); err != nil {
 		return err
 	}
 	return d.settled(ctx, node)

@@ -128,7 +128,7 @@ func familyName(ipv6 bool) string {
 func (d *demo) pings(ctx context.Context) error {
 	d.title("Pings", "One echo request from each pod to each pod and host: round trip in ms. Replies from beyond need masquerading.")
 	for _, ipv6 := range d.families() {
-		m, err := PingAll(ctx, d.c, d.status, ipv6)
+		m, err := PingAll(ctx, d.c, d.status, ipv6, demoWait)
 		if err != nil {
 			return err
 		}

@@ -96,8 +96,8 @@ const (
 // standing asks the agent as a user would, and gives the reasons where it has not
 // converged.
 func (a *agent) standing(ctx context.Context) (standing, string) {
-	// One that is stopped (SIGSTOP) does not answer.
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	// One that is stopped (SIGSTOP) does not answer; one of a busy machine does, seconds later.
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(binDir, "plumb"), "status", "-o", "json", "--socket", a.dir.Socket(a.node))

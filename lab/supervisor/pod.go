@@ -51,8 +51,9 @@ func (s *supervisor) addPods(ctx context.Context) error {
 	return nil
 }
 
-// deletePatience is how long the deletion of all pods may take; lab down waits.
-const deletePatience = 3 * time.Second
+// deletePatience is how long the deletion of all pods may take; lab down waits,
+// longer than this.
+const deletePatience = 20 * time.Second
 
 // deletePods has the CNI plugin take all pods away.
 func (s *supervisor) deletePods(ctx context.Context) error {

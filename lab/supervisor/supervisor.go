@@ -18,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/plumbnet/plumb/lab"
@@ -116,33 +115,38 @@ func (s *supervisor) up(ctx context.Context, plugin string, wait time.Duration) 
 func (s *supervisor) await(ctx context.Context, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	var g errgroup.Group // without a context: each node says what it lacks
-	for _, n := range s.layout.Nodes {
+	errs := make([]error, len(s.layout.Nodes)) // each node says what it lacks
+	var wg sync.WaitGroup
+	for i, n := range s.layout.Nodes {
 		a := s.agents[n.Name]
-		g.Go(func() error {
-			var last string
-			for {
-				standing, message := a.standing(ctx)
-				if standing != atWork {
-					missing, err := s.notLearned(ctx, a.node, message)
-					if err == nil && len(missing) == 0 {
-						return nil
-					}
-					message = strings.Join(missing, "\n")
-				}
-				if ctx.Err() == nil {
-					last = message
-				}
-				select {
-				case end := <-a.ended:
-					return fmt.Errorf("node %s: its agent ended (%s); the end of its log:\n%s", a.node, end, lab.Tail(s.dir.AgentLog(a.node), 20))
-				case <-ctx.Done():
-					return fmt.Errorf("node %s has not converged within %s: %s; the end of its agent's log:\n%s",
-						a.node, wait, last, lab.Tail(s.dir.AgentLog(a.node), 20))
-				case <-time.After(50 * time.Millisecond):
-				}
-			}
-		})
+		wg.Go(func() { errs[i] = s.awaitNode(ctx, a, wait) })
 	}
-	return g.Wait()
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// awaitNode waits for one node, until ctx ends, which it does after wait.
+func (s *supervisor) awaitNode(ctx context.Context, a *agent, wait time.Duration) error {
+	var last string
+	for {
+		standing, message := a.standing(ctx)
+		if standing != atWork {
+			missing, err := s.notLearned(ctx, a.node, message)
+			if err == nil && len(missing) == 0 {
+				return nil
+			}
+			message = strings.Join(missing, "\n")
+		}
+		if ctx.Err() == nil || last == "" {
+			last = message
+		}
+		select {
+		case end := <-a.ended:
+			return fmt.Errorf("node %s: its agent ended (%s); the end of its log:\n%s", a.node, end, lab.Tail(s.dir.AgentLog(a.node), 20))
+		case <-ctx.Done():
+			return fmt.Errorf("node %s has not converged within %s: %s; the end of its agent's log:\n%s",
+				a.node, wait, last, lab.Tail(s.dir.AgentLog(a.node), 20))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
