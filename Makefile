@@ -8,7 +8,7 @@ PREFIX   ?= /usr/local
 BIN      ?= bin
 FUZZTIME ?= 30s
 # Packages whose tests run side by side: most of the time they wait, for the kernel
-# and for protocols' timers. The longest begin first, lest all wait for the last.
+# and for protocols' timers.
 PACKAGES ?= 3
 BENCH    ?= .
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -31,7 +31,7 @@ build: ## build the static binaries into BIN=bin
 test: ## check (or install) what the tests need, then go vet and every test, in namespaces of their own
 	@scripts/prerequisites test
 	go vet ./...
-	go test -race -timeout 30m -p $(PACKAGES) ./lab ./cmd/plumb ./...
+	go test -race -timeout 30m -p $(PACKAGES) ./...
 
 .PHONY: test-vm
 test-vm: ## run the kernel's and overlays' tests under Debian's 6.12 and 6.1 kernels, in virtual machines
