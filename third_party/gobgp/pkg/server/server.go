@@ -922,7 +922,7 @@ func (s *BgpServer) toConfig(peer *peer, getAdvertised bool) *oc.Neighbor {
 	// create copy which can be access to without mutex
 	peer.fsm.lock.RLock()
 	conf := *peer.fsm.pConf
-	peerAfiSafis := peer.fsm.pConf.AfiSafis
+	peerAfiSafis := append([]oc.AfiSafi{}, peer.fsm.pConf.AfiSafis...)
 	peerCapMap := peer.fsm.capMap
 	peer.fsm.lock.RUnlock()
 
