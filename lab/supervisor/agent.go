@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -115,7 +117,38 @@ func (a *agent) signal(sig syscall.Signal) error {
 	if err := a.process.Signal(sig); err != nil {
 		return fmt.Errorf("node %s: agent: %w", a.node, err)
 	}
+	if sig == syscall.SIGSTOP {
+		return a.awaitStop()
+	}
 	return nil
+}
+
+// awaitStop waits until every thread has stopped: one that waits in the kernel, for the
+// lock on routes, first does what it was sent to do.
+func (a *agent) awaitStop() error {
+	threads := fmt.Sprintf("/proc/%d/task/*/stat", a.process.Pid)
+	for end := time.Now().Add(stopPatience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		files, err := filepath.Glob(threads)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(files, runs) {
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s: its agent has not stopped within %s", a.node, stopPatience)
+}
+
+const stopPatience = 20 * time.Second
+
+// runs says of a thread's stat file (proc(5)) that its thread is not stopped.
+func runs(file string) bool {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return false // it has ended
+	}
+	_, state, _ := strings.Cut(string(b), ") ") // behind its name
+	return !strings.HasPrefix(state, "T")
 }
 
 // stopAgents waits a little for the agents to end in order; ctx has ended.
