@@ -1,6 +1,7 @@
 package bgp_test
 
 import (
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -32,17 +33,11 @@ func TestSpoke(t *testing.T) {
 		if !bgp.Spoke(dir) {
 			t.Error("it did not speak, though there was a session")
 		}
-		elsewhere := make(chan bool)
-		go func() {
-			runtime.LockOSThread() // and ends with the goroutine
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				t.Error(err)
+		inNew(t, func() {
+			if bgp.Spoke(dir) {
+				t.Error("it spoke in a network namespace that is new")
 			}
-			elsewhere <- bgp.Spoke(dir)
-		}()
-		if <-elsewhere {
-			t.Error("it spoke in a network namespace that is new")
-		}
+		})
 		stop := keeps(t, r, "10.244.1.0/24")
 		n := open(t, bgp.Options{StateDir: dir, Restarting: bgp.Spoke(dir)})
 		n.want(objects...)
@@ -56,4 +51,24 @@ func TestSpoke(t *testing.T) {
 			t.Error("it spoke, though all sessions were ended")
 		}
 	})
+}
+
+// inNew calls f in a new network namespace. The thread is put back, for with it would end
+// what was started on it (PR_SET_PDEATHSIG is about threads): a router, say.
+func inNew(t *testing.T, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
 }
