@@ -12,7 +12,7 @@ import (
 // those that it asks for: the ways to them count, whether or not their paths are best.
 type nextHops struct {
 	*render.Learned
-	lost  func() // called for each that leads nowhere
+	lost  func() // called when one that was not asked for before leads nowhere
 	mu    sync.Mutex
 	asked map[netip.Addr]bool
 }
@@ -24,15 +24,17 @@ func newNextHops(l *render.Learned, lost func()) *nextHops {
 	return &nextHops{Learned: l, lost: lost, asked: map[netip.Addr]bool{}}
 }
 
-// Reaches is called by the speaker, on a goroutine of its own.
+// Reaches is called by the speaker, on a goroutine of its own, and by who lists the RIB,
+// for every path.
 func (n *nextHops) Reaches(prefix netip.Prefix, nextHop netip.Addr) bool {
 	n.mu.Lock()
+	before := n.asked[nextHop]
 	if len(n.asked) < askedMost {
 		n.asked[nextHop] = true
 	}
 	n.mu.Unlock()
 	reached := n.Learned.Reaches(prefix, nextHop)
-	if !reached {
+	if !reached && !before {
 		n.lost()
 	}
 	return reached
